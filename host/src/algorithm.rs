@@ -1,0 +1,92 @@
+//! What the host itself knows about algorithms: the product's own six and `store`.
+//!
+//! Everything else about an algorithm (extension, magic, levels) comes from the descriptors of
+//! installed plugins; this table serves what must be known without them: other names people use, which implementation defines
+//! what a level means, and how to name a format whose plugin is missing.
+
+/// A well-known byte-level standard.
+#[derive(Debug)]
+pub struct Known {
+    /// Name in descriptors and on the command line.
+    pub name: &'static str,
+    /// Other names people use.
+    pub aliases: &'static [&'static str],
+    /// Library whose ratio at a level defines what that level asks for.
+    pub reference_library: &'static str,
+    /// Bytes every frame starts with.
+    pub magic: &'static [u8],
+    /// Usual file name extension.
+    pub extension: &'static str,
+    /// Whether frames carry a checksum, so that damage must be seen by the decoder.
+    pub checksummed: bool,
+}
+
+/// The algorithms of the product. Sources of the magic bytes: RFC 8878, the LZ4 frame format 1.6, RFC 1952, the
+/// bzip2 and .xz file formats, the snappy framing format.
+pub const KNOWN: &[Known] = &[
+    known("zstd", &["zst"], "libzstd", &[0x28, 0xb5, 0x2f, 0xfd], "zst"),
+    known("lz4", &[], "liblz4", &[0x04, 0x22, 0x4d, 0x18], "lz4"),
+    known("gzip", &["gz"], "zlib-rs", &[0x1f, 0x8b, 0x08], "gz"),
+    known("bzip2", &["bz2"], "libbz2-rs", b"BZh", "bz2"),
+    known("lzma", &["xz"], "liblzma", &[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
+    known("snappy", &["sz"], "snap", b"\xff\x06\x00\x00sNaPpY", "sz"),
+    Known { checksummed: false, ..known("store", &[], "copy", &[], "store") },
+];
+
+/// Algorithm used when neither an algorithm nor a resource type is given.
+pub const DEFAULT: &str = "zstd";
+
+const fn known(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    reference_library: &'static str,
+    magic: &'static [u8],
+    extension: &'static str,
+) -> Known {
+    Known { name, aliases, reference_library, magic, extension, checksummed: true }
+}
+
+/// The well-known algorithm of that exact name.
+pub fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|k| k.name == name)
+}
+
+/// The canonical name: lower case, aliases resolved; names not in the table stay as they are.
+pub fn canonical(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let known = KNOWN.iter().find(|k| k.aliases.contains(&name.as_str()));
+    known.map_or(name, |k| k.name.to_owned())
+}
+
+/// Whether `library` defines what the levels of `algorithm` mean.
+pub fn is_reference(algorithm: &str, library: &str) -> bool {
+    find(algorithm).is_some_and(|k| k.reference_library == library)
+}
+
+/// Length of the skippable frame (RFC 8878, 3.1.2) at the start of `head`, header included. zstd and
+/// LZ4 share them, and a file of either may begin with one.
+pub fn skippable_frame_len(head: &[u8]) -> Option<u64> {
+    let (magic, rest) = head.split_first_chunk::<4>()?;
+    let (len, _) = rest.split_first_chunk::<4>()?;
+    let is_skippable = u32::from_le_bytes(*magic) & 0xffff_fff0 == 0x184d_2a50;
+    is_skippable.then(|| 8 + u64::from(u32::from_le_bytes(*len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_resolve_and_unknown_names_stay() {
+        assert_eq!(canonical("XZ"), "lzma");
+        assert_eq!(canonical("gzip"), "gzip");
+        assert_eq!(canonical("brotli"), "brotli");
+    }
+
+    #[test]
+    fn skippable_frames_are_measured() {
+        assert_eq!(skippable_frame_len(b"\x5e\x2a\x4d\x18\x05\x00\x00\x00hello"), Some(13));
+        assert_eq!(skippable_frame_len(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]), None);
+        assert_eq!(skippable_frame_len(b"\x50\x2a\x4d"), None);
+    }
+}

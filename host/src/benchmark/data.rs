@@ -1,0 +1,155 @@
+//! The built-in benchmark data: four kinds, generated from fixed seeds, the same bytes everywhere.
+//!
+//! The statistics matter, not the content: log lines and prose (short-range repeats, a skewed vocabulary), structured
+//! binary records (columns that change slowly), floats (noisy mantissas, quiet exponents), and
+//! bytes that cannot shrink.
+
+/// Version of the generators; measurements of another version are not compared.
+pub(crate) const VERSION: u32 = 1;
+
+/// A kind of data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Text,
+    Binary,
+    Floats,
+    Random,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Text, Self::Binary, Self::Floats, Self::Random];
+
+    /// Name in measurements.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Binary => "binary",
+            Self::Floats => "floats",
+            Self::Random => "random",
+        }
+    }
+
+    /// Exactly `len` bytes of this kind.
+    pub(crate) fn generate(self, len: usize) -> Vec<u8> {
+        let mut rng = Rng(0x9e37_79b9_7f4a_7c15 ^ self.name().len() as u64);
+        let mut out = Vec::with_capacity(len + 256);
+        match self {
+            Self::Text => text(&mut rng, len, &mut out),
+            Self::Binary => binary(&mut rng, len, &mut out),
+            Self::Floats => floats(&mut rng, len, &mut out),
+            Self::Random => {
+                while out.len() < len {
+                    out.extend_from_slice(&rng.next().to_le_bytes());
+                }
+            }
+        }
+        out.truncate(len);
+        out
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): fast, seedable, good enough for data.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// Index below `n`, small ones far more often, as words of a language are.
+    fn skewed(&mut self, n: u64) -> usize {
+        let u = self.below(1 << 20) as f64 / f64::from(1 << 20);
+        ((n as f64).powf(u) - 1.0) as usize
+    }
+}
+
+fn text(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    let syllables = ["re", "con", "ta", "ver", "lo", "in", "mi", "su", "der", "al", "pro", "ne", "st", "qua"];
+    let words: Vec<String> = (0..4000)
+        .map(|_| (0..1 + rng.below(4)).map(|_| syllables[rng.below(14) as usize]).collect())
+        .collect();
+    let mut clock_ms = 0;
+    while out.len() < len {
+        if rng.below(3) == 0 {
+            clock_ms += rng.below(5000);
+            let (s, ms) = (clock_ms / 1000, clock_ms % 1000);
+            let line = format!(
+                "2026-03-{:02} {:02}:{:02}:{:02}.{ms:03} INFO  worker-{} request={:08x} took {} us: ",
+                1 + s / 86_400 % 28,
+                s / 3600 % 24,
+                s / 60 % 60,
+                s % 60,
+                rng.below(16),
+                rng.below(1 << 32),
+                rng.below(20_000)
+            );
+            out.extend_from_slice(line.as_bytes());
+        }
+        for _ in 0..6 + rng.below(12) {
+            out.extend_from_slice(words[rng.skewed(4000)].as_bytes());
+            out.push(b' ');
+        }
+        out.extend_from_slice(b".\n");
+    }
+}
+
+/// Records of 32 bytes: sequence number, time, a code, flags, and a payload that often repeats.
+fn binary(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    let (mut time, mut payload) = (1_700_000_000_000_u64, [0u8; 8]);
+    for sequence in 0_u32.. {
+        if out.len() >= len {
+            return;
+        }
+        time += rng.below(1000);
+        if rng.below(3) == 0 {
+            payload = (rng.below(1 << 40)).to_le_bytes();
+        }
+        out.extend_from_slice(&sequence.to_le_bytes());
+        out.extend_from_slice(&time.to_le_bytes());
+        out.extend_from_slice(&(rng.skewed(200) as u32).to_le_bytes());
+        out.extend_from_slice(&(rng.below(4) as u32 * 0x0101).to_le_bytes());
+        out.extend_from_slice(&payload);
+        out.extend_from_slice(&[0; 4]);
+    }
+}
+
+/// Like trained weights: small, centred on zero, one tensor's scale after the other.
+fn floats(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    let mut scale = 0.05_f32;
+    for n in 0_u32.. {
+        if out.len() >= len {
+            return;
+        }
+        if n % 16_384 == 0 {
+            scale = 0.01 + rng.below(100) as f32 / 500.0;
+        }
+        // Sum of four uniforms: close enough to a bell.
+        let sum: u64 = (0..4).map(|_| rng.below(1 << 16)).sum();
+        let bell = sum as f32 / 65_536.0 - 2.0;
+        out.extend_from_slice(&(bell * scale).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_reproducible_and_of_the_length_asked() {
+        for kind in Kind::ALL {
+            for len in [0, 1, 4095, 65_537] {
+                assert_eq!(kind.generate(len).len(), len);
+            }
+            let long = kind.generate(100_000);
+            assert_eq!(long[..5000], kind.generate(5000), "{kind:?}: a prefix is a prefix");
+        }
+    }
+}

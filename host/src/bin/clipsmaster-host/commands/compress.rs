@@ -1,0 +1,154 @@
+//! `compress`: files and pipes, chunked and parallel.
+
+use super::{
+    files::{Input, Target, each, inputs},
+    open,
+};
+use crate::{
+    Failure, Outcome,
+    arguments::{Common, CompressArguments},
+    print_json,
+    progress::FileProgress,
+};
+use clipsmaster_host::{
+    Compressor, Host, Request, algorithm,
+    pipeline::{self, CompressOptions, Summary},
+    size,
+};
+use serde::Serialize;
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+/// What `--json` prints for each file.
+#[derive(Serialize)]
+pub(super) struct FileReport {
+    pub input: PathBuf,
+    pub output: PathBuf,
+    pub algorithm: String,
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
+    let inputs = inputs(&arguments.input, &arguments.to)?;
+    if arguments.threads == Some(0) {
+        return Err(Failure::usage("--threads must be at least 1"));
+    }
+    let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
+    let host = open(common)?;
+    let algorithm = algorithm_for(&host, arguments)?;
+    let request = Request {
+        level: arguments.level,
+        hardware: Some(arguments.hardware.clone()).filter(|h| h != "auto"),
+        implementation: arguments.implementation.clone(),
+        ..Request::new(&algorithm)
+    };
+    let request = match chunk_bytes {
+        Some(bytes) => request.bytes(bytes as u64),
+        None => request.bytes(pipeline::default_chunk_bytes(&algorithm, arguments.level.unwrap_or(3)) as u64),
+    };
+    let compressor = host.compressor(&request)?;
+    let options = CompressOptions { chunk_bytes, threads: arguments.threads, ..CompressOptions::default() };
+    let mut reports = Vec::new();
+    let outcome = each(&inputs, |path| {
+        reports.push(compress(common, arguments, &host, &compressor, &options, path)?);
+        Ok(())
+    });
+    if common.json && !arguments.to.stdout {
+        print_json(&reports)?;
+    }
+    outcome
+}
+
+fn checked_chunk(bytes: u64) -> Result<usize, Failure> {
+    let range = (4 << 10)..=(1 << 30);
+    let fits = range.contains(&bytes).then(|| usize::try_from(bytes).ok()).flatten();
+    fits.ok_or_else(|| Failure::usage(format!("--chunk-size {bytes} is outside 4KB to 1GB")))
+}
+
+/// What the arguments say, or what the output's name says, or the default. They must not contradict each other: what a
+/// name says is what the file is.
+fn algorithm_for(host: &Host, arguments: &CompressArguments) -> Result<String, Failure> {
+    let output = arguments.to.output.as_deref();
+    let by_name = output.and_then(|path| by_extension(host, path));
+    let of_implementation = arguments.implementation.as_ref().and_then(|id| id.split('/').next());
+    let Some(asked) = arguments.algorithm.as_deref().or(of_implementation) else {
+        return Ok(by_name.unwrap_or_else(|| algorithm::DEFAULT.to_owned()));
+    };
+    let asked = algorithm::canonical(asked);
+    if asked == "auto" {
+        let known = host.algorithms().join(", ");
+        return Err(Failure::usage(format!(
+            "choosing the algorithm by sampling is not built yet; name one of {known}"
+        )));
+    }
+    match by_name {
+        Some(named) if named != asked => Err(Failure::usage(format!(
+            "{} is named like {named}, but {asked} was asked for; change one of them",
+            output.unwrap_or(Path::new("-")).display()
+        ))),
+        _ => Ok(asked),
+    }
+}
+
+fn by_extension(host: &Host, path: &Path) -> Option<String> {
+    let extension = path.extension()?.to_str()?;
+    let algorithms = host.algorithms();
+    let installed = algorithms.into_iter().find(|a| host.extension(a).as_deref() == Some(extension));
+    let known = || algorithm::KNOWN.iter().find(|k| k.extension == extension).map(|k| k.name.to_owned());
+    installed.or_else(known)
+}
+
+fn compress(
+    common: &Common,
+    arguments: &CompressArguments,
+    host: &Host,
+    compressor: &Compressor,
+    options: &CompressOptions,
+    path: &Path,
+) -> Result<FileReport, Failure> {
+    let input = Input::open(path, "compress")?;
+    let target = Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), path))?;
+    let (name, bytes, like) = (input.name.clone(), input.bytes(), input.file.clone());
+    let options =
+        CompressOptions { input_bytes: bytes, input: name.clone(), output: target.name(), ..options.clone() };
+    let summary = target.write(arguments.to.force, like.as_ref(), true, |out| {
+        let progress = FileProgress::new(common, &name.display().to_string(), bytes);
+        Ok(pipeline::compress(compressor, input.reader, out, &options, &|n| progress.at(n))?)
+    })?;
+    tell(common, &name, &summary);
+    Ok(FileReport {
+        input: name,
+        output: target.name(),
+        algorithm: compressor.algorithm().to_owned(),
+        summary,
+    })
+}
+
+fn default_name(host: &Host, algorithm: &str, path: &Path) -> Result<PathBuf, Failure> {
+    let extension = host.extension(algorithm).ok_or_else(|| {
+        Failure::usage(format!("files of {algorithm} have no usual extension; name the output with -o"))
+    })?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    Ok(name.into())
+}
+
+/// One line a file, for people at a terminal; what failed on the way, always.
+pub(super) fn tell(common: &Common, name: &Path, summary: &Summary) {
+    let mut stderr = io::stderr();
+    for failure in &summary.failures {
+        let _ = writeln!(stderr, "clipsmaster-host: warning: {failure}");
+    }
+    if common.quiet || !stderr.is_terminal() {
+        return;
+    }
+    let names: Vec<&str> = summary.implementations.keys().map(String::as_str).collect();
+    let speed = summary.input_bytes.max(summary.output_bytes) as f64 / 1e6 / summary.seconds.max(1e-9);
+    let (before, after) = (size::binary(summary.input_bytes), size::binary(summary.output_bytes));
+    let _ =
+        writeln!(stderr, "{}: {before} -> {after}, {speed:.0} MB/s, {}", name.display(), names.join(" + "));
+}

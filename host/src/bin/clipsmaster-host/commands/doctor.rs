@@ -1,0 +1,124 @@
+//! `doctor`: what is installed, what is missing, and what to do about it.
+
+use super::open;
+use crate::{Outcome, arguments::Common, print, print_json};
+use clipsmaster_host::{Host, Listed, State, algorithm, machine_key};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Folder {
+    path: String,
+    origin: &'static str,
+    exists: bool,
+    plugins: usize,
+}
+
+#[derive(Serialize)]
+struct Diagnosis {
+    folders: Vec<Folder>,
+    cache: String,
+    cache_is_temporary: bool,
+    loads_private_copies: bool,
+    probe_helper: Option<String>,
+    trust: String,
+    machine: String,
+    algorithms: Vec<String>,
+    missing_algorithms: Vec<&'static str>,
+    unmeasured: Vec<String>,
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    what: String,
+    state: State,
+    reason: String,
+    remedy: String,
+    path: String,
+}
+
+pub(crate) fn run(common: &Common) -> Outcome {
+    let host = open(common)?;
+    let diagnosis = diagnose(&host);
+    if common.json { print_json(&diagnosis) } else { print(&text(&diagnosis)) }
+}
+
+fn diagnose(host: &Host) -> Diagnosis {
+    let snapshot = host.snapshot();
+    let lines = host.list();
+    let folders = snapshot.searched.iter().map(|dir| Folder {
+        path: dir.path.display().to_string(),
+        origin: dir.origin,
+        exists: dir.path.is_dir(),
+        plugins: snapshot.entries.iter().filter(|e| e.path.parent() == Some(&dir.path)).count(),
+    });
+    let (cache, cache_is_temporary) = host.cache_folder();
+    let algorithms = host.algorithms();
+    let known = algorithm::KNOWN.iter().map(|k| k.name);
+    let unmeasured = lines.iter().filter(|l| l.verdict.is_ok() && l.compress_mb_s.is_none());
+    let bad = |l: &&Listed| !l.verdict.is_ok() && l.verdict.state != State::NotAPlugin;
+    let trouble = |l: &Listed| Trouble {
+        what: l.implementation.clone(),
+        state: l.verdict.state,
+        reason: l.verdict.reason.clone(),
+        remedy: l.verdict.remedy.clone(),
+        path: l.path.display().to_string(),
+    };
+    Diagnosis {
+        folders: folders.collect(),
+        cache: cache.display().to_string(),
+        cache_is_temporary,
+        loads_private_copies: host.loads_copies(),
+        probe_helper: host.check_probe_helper().err().map(|e| e.to_string()),
+        trust: format!("{:?}", host.config().trust).to_lowercase(),
+        machine: machine_key(""),
+        missing_algorithms: known.filter(|k| !algorithms.iter().any(|a| a == k)).collect(),
+        algorithms,
+        unmeasured: unmeasured.map(|l| l.implementation.clone()).collect(),
+        troubles: lines.iter().filter(bad).map(trouble).collect(),
+    }
+}
+
+fn text(d: &Diagnosis) -> String {
+    let mut text = String::from("plugins folders, in order of search\n");
+    for f in &d.folders {
+        let state = if f.exists { format!("{} plugins", f.plugins) } else { "not there".into() };
+        text.push_str(&format!("  {} ({}): {state}\n", f.path, f.origin));
+    }
+    let temporary = if d.cache_is_temporary {
+        "\n  this is a temporary folder: the cache cannot be written, so every start proves plugins anew; set CLIPSMASTER_CACHE_DIR"
+    } else {
+        ""
+    };
+    text.push_str(&format!("cache\n  {}{temporary}\n", d.cache));
+    if !d.loads_private_copies {
+        text.push_str("  it is mounted noexec: plugins are loaded in place; do not replace them while a host runs, or set CLIPSMASTER_CACHE_DIR\n");
+    }
+    let helper = d.probe_helper.as_deref().unwrap_or("found");
+    text.push_str(&format!("probe helper\n  {helper}\ntrust\n  {}\nmachine\n  {}\n", d.trust, d.machine));
+    text.push_str(&format!("algorithms\n  installed: {}\n", names(&d.algorithms)));
+    if !d.missing_algorithms.is_empty() {
+        let missing = d.missing_algorithms.join(", ");
+        text.push_str(&format!("  missing: {missing}; put their plugins into one of the folders above\n"));
+    }
+    if !d.unmeasured.is_empty() {
+        let names = d.unmeasured.join(", ");
+        text.push_str(&format!("  not measured yet: {names}; `clipsmaster-host list-plugins` does it\n"));
+    }
+    if d.troubles.is_empty() {
+        text.push_str("no troubles found\n");
+        return text;
+    }
+    text.push_str("troubles\n");
+    for t in &d.troubles {
+        text.push_str(&format!("  {} ({}): {}\n    {}\n", t.what, t.state, t.reason, t.path));
+        if !t.remedy.is_empty() {
+            text.push_str(&format!("    remedy: {}\n", t.remedy));
+        }
+    }
+    text
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

@@ -1,0 +1,28 @@
+//! One module a verb.
+
+pub(crate) mod best_hardware;
+pub(crate) mod completions;
+pub(crate) mod compress;
+pub(crate) mod decompress;
+pub(crate) mod doctor;
+mod files;
+pub(crate) mod list_plugins;
+pub(crate) mod plugins;
+pub(crate) mod validate;
+
+use crate::{Failure, arguments::Common, progress::HostProgress};
+use clipsmaster_host::Host;
+
+/// Opens the host, with progress while plugins are proven.
+fn open(common: &Common) -> Result<Host, Failure> {
+    let progress = HostProgress::new(common);
+    Ok(Host::open_with(common.config()?, &|p| progress.show(p))?)
+}
+
+/// Opens the host and measures what has not been measured yet.
+fn open_measured(common: &Common) -> Result<Host, Failure> {
+    let host = open(common)?;
+    let progress = HostProgress::new(common);
+    host.measure_missing(&|p| progress.show(p))?;
+    Ok(host)
+}

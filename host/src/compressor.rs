@@ -1,0 +1,363 @@
+//! Compressing and decompressing with the best implementation, and with the next one when it fails.
+
+use crate::{Error, Result, algorithm, registry::Entry, selection::Ranked};
+use clipsmaster_plugin_api::{
+    self as api, ErrorKind, Options,
+    abi::import::{self, Instance, StreamDecoder},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io::Read,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+/// Most bytes decompressed in memory when neither metadata nor the frame tell the size.
+const MAX_UNDECLARED_BYTES: usize = 2 << 30;
+/// Declared sizes up to this are believed at once; larger ones are approached step by step.
+const BELIEVED_BYTES: u64 = 64 << 20;
+
+/// What is known about a piece of compressed data; keep it beside the data.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Algorithm of the frames.
+    pub algorithm: String,
+    /// Implementation that wrote them.
+    pub implementation: String,
+    /// Hardware it ran on.
+    pub hardware: String,
+    /// Its own level.
+    pub level: i32,
+    /// Size before, in bytes.
+    pub original_size: u64,
+    /// Size after, in bytes.
+    pub compressed_size: u64,
+    /// `original_size / compressed_size`.
+    pub ratio: f64,
+    /// CRC-32 (IEEE) of the original bytes.
+    pub crc32: u32,
+    /// Time it took, in seconds.
+    pub seconds: f64,
+}
+
+/// Compresses with the best implementation for one request and decompresses with the best decoder of the same
+/// algorithm. `Send + Sync`; instances are kept and reused.
+#[derive(Debug)]
+pub struct Compressor {
+    algorithm: String,
+    encoders: Chain,
+    decoders: Chain,
+}
+
+impl Compressor {
+    pub(crate) fn new(algorithm: String, encoders: Vec<Link>, decoders: Vec<Link>) -> Self {
+        Self { algorithm, encoders: Chain::new(encoders), decoders: Chain::new(decoders) }
+    }
+
+    /// Algorithm of the frames.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// Implementation that compresses now: the first that has not failed.
+    pub fn implementation(&self) -> &str {
+        self.encoders.current().map_or("", |l| &l.id)
+    }
+
+    /// Hardware that compresses now.
+    pub fn hardware(&self) -> &str {
+        self.encoders.current().map_or("", |l| &l.info().hardware)
+    }
+
+    /// The compressing implementation's own level.
+    pub fn level(&self) -> i32 {
+        self.encoders.current().map_or(0, |l| l.level)
+    }
+
+    /// What failed so far, and why the next implementation took over.
+    pub fn failures(&self) -> Vec<String> {
+        [&self.encoders, &self.decoders].iter().flat_map(|c| lock(&c.failures).clone()).collect()
+    }
+
+    /// Compresses `data` into whole frames.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] of the last implementation, when all fail.
+    pub fn compress(&self, data: &[u8]) -> Result<(Vec<u8>, Metadata)> {
+        let start = Instant::now();
+        let mut out = Vec::new();
+        let written = self.compress_into(data, &mut out)?;
+        out.truncate(written.len);
+        out.shrink_to_fit();
+        let metadata = Metadata {
+            algorithm: self.algorithm.clone(),
+            implementation: written.implementation.to_owned(),
+            hardware: written.hardware.to_owned(),
+            level: written.level,
+            original_size: data.len() as u64,
+            compressed_size: out.len() as u64,
+            ratio: data.len() as f64 / (out.len().max(1)) as f64,
+            crc32: crc32fast::hash(data),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        Ok((out, metadata))
+    }
+
+    /// Compresses `data` to the start of `out`, which is grown where it is too short and keeps its length otherwise: a
+    /// buffer for reuse.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress).
+    pub(crate) fn compress_into(&self, data: &[u8], out: &mut Vec<u8>) -> Result<Written<'_>> {
+        let (len, link) = self.encoders.run(&self.algorithm, |link, instance| {
+            let most = usize::try_from(link.info().max_chunk_bytes).unwrap_or(usize::MAX);
+            let mut len = 0;
+            let mut rest = data;
+            // Once, also for no data: an empty frame.
+            loop {
+                let (chunk, after) = rest.split_at(rest.len().min(most));
+                let bound = instance.compress_bound(chunk.len())?;
+                if out.len() < len + bound {
+                    out.resize(len + bound, 0);
+                }
+                len += instance.compress(chunk, &mut out[len..])?;
+                rest = after;
+                if rest.is_empty() {
+                    return Ok(len);
+                }
+            }
+        })?;
+        Ok(Written { len, implementation: &link.id, hardware: &link.info().hardware, level: link.level })
+    }
+
+    /// Decompresses all frames in `data`. With `metadata` the result is checked against its size and CRC-32.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the data is, [`Error::Mismatch`] when it does not fit the metadata.
+    pub fn decompress(&self, data: &[u8], metadata: Option<&Metadata>) -> Result<Vec<u8>> {
+        self.decompress_named(data, metadata).map(|(out, _)| out)
+    }
+
+    /// As [`decompress`](Self::decompress), and the implementation that did it.
+    pub(crate) fn decompress_named(
+        &self,
+        data: &[u8],
+        metadata: Option<&Metadata>,
+    ) -> Result<(Vec<u8>, String)> {
+        if let Some(m) = metadata
+            && algorithm::canonical(&m.algorithm) != self.algorithm
+        {
+            return Err(Error::Mismatch(format!(
+                "it is {}, this compressor reads {}",
+                m.algorithm, self.algorithm
+            )));
+        }
+        let known = metadata.map(|m| m.original_size);
+        let (out, link) = self.decoders.run("compressed data", |link, instance| {
+            let codec = link.codec()?;
+            match known.or(codec.decompressed_len(data)?) {
+                Some(len) if known.is_some() || len <= BELIEVED_BYTES => {
+                    decompress_sized(instance, data, len)
+                }
+                _ => decompress_growing(instance, data),
+            }
+        })?;
+        if let Some(m) = metadata {
+            if out.len() as u64 != m.original_size {
+                return Err(Error::Mismatch(format!("{} bytes instead of {}", out.len(), m.original_size)));
+            }
+            let crc = crc32fast::hash(&out);
+            if crc != m.crc32 {
+                return Err(Error::Mismatch(format!("CRC-32 {crc:08x} instead of {:08x}", m.crc32)));
+            }
+        }
+        Ok((out, link.id.clone()))
+    }
+
+    /// The best implementation that decodes streams in bounded memory and can be loaded.
+    pub(crate) fn streaming_link(&self) -> Option<&Link> {
+        self.decoders.links.iter().find(|l| l.info().streams && l.codec().is_ok())
+    }
+
+    /// A reader of the decoded bytes of all frames in `input`.
+    ///
+    /// # Errors
+    /// When the decoder cannot be opened.
+    pub(crate) fn decoder(
+        &self,
+        link: &Link,
+        input: impl Read + Send + 'static,
+        memory_bytes: u64,
+    ) -> Result<StreamDecoder> {
+        let opened = link.codec().and_then(|c| c.decoder(input, memory_bytes));
+        opened.map_err(|e| Error::codec(&link.id, "input", e))
+    }
+}
+
+/// What one call of `compress_into` did.
+pub(crate) struct Written<'a> {
+    pub len: usize,
+    pub implementation: &'a str,
+    pub hardware: &'a str,
+    pub level: i32,
+}
+
+fn zeroed(len: usize) -> api::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(len).map_err(|e| api::Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
+    out.resize(len, 0);
+    Ok(out)
+}
+
+fn decompress_sized(instance: &mut Instance, data: &[u8], len: u64) -> api::Result<Vec<u8>> {
+    let len = usize::try_from(len).map_err(api::Error::internal)?;
+    let mut out = zeroed(len)?;
+    let written = instance.decompress(data, &mut out).map_err(|e| match e.kind {
+        ErrorKind::DestinationTooSmall => {
+            api::Error::corrupt(format!("more data than the {len} bytes declared"))
+        }
+        _ => e,
+    })?;
+    out.truncate(written);
+    Ok(out)
+}
+
+/// Without a size: ever larger buffers, since a call that meets a full one starts again.
+fn decompress_growing(instance: &mut Instance, data: &[u8]) -> api::Result<Vec<u8>> {
+    let mut len = data.len().saturating_mul(4).max(64 << 10);
+    loop {
+        let mut out = zeroed(len.min(MAX_UNDECLARED_BYTES))?;
+        match instance.decompress(data, &mut out) {
+            Ok(written) => {
+                out.truncate(written);
+                out.shrink_to_fit();
+                return Ok(out);
+            }
+            Err(e) if e.kind == ErrorKind::DestinationTooSmall && len < MAX_UNDECLARED_BYTES => len *= 4,
+            Err(e) if e.kind == ErrorKind::DestinationTooSmall => {
+                let what =
+                    format!("more than {MAX_UNDECLARED_BYTES} bytes in memory; decompress it as a stream");
+                return Err(api::Error::new(ErrorKind::OutOfMemory, what));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// One implementation at one level, with its idle instances.
+pub(crate) struct Link {
+    id: String,
+    level: i32,
+    entry: Arc<Entry>,
+    index: usize,
+    idle: Mutex<Vec<Instance>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(ranked: &Ranked, entry: Arc<Entry>, index: usize) -> Self {
+        Self { id: ranked.implementation.clone(), level: ranked.level, entry, index, idle: Mutex::default() }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn info(&self) -> &crate::registry::report::CodecInfo {
+        &self.entry.report.codecs[self.index].info
+    }
+
+    fn codec(&self) -> api::Result<import::Codec> {
+        self.entry.codec(self.index).map_err(|why| api::Error::new(ErrorKind::DeviceLost, why))
+    }
+
+    fn call<T>(&self, work: &mut impl FnMut(&Self, &mut Instance) -> api::Result<T>) -> api::Result<T> {
+        let idle = lock(&self.idle).pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.codec()?.open(self.level, &Options::default())?,
+        };
+        let _alone = (!self.info().concurrent).then(|| lock(&self.entry.serial));
+        let answer = work(self, &mut instance);
+        if !instance.is_poisoned() {
+            lock(&self.idle).push(instance);
+        }
+        answer
+    }
+}
+
+/// Implementations in order of rank. One that fails for its own reasons is left for good; the next takes over.
+#[derive(Debug)]
+struct Chain {
+    links: Vec<Link>,
+    first_good: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Chain {
+    fn new(links: Vec<Link>) -> Self {
+        Self { links, first_good: AtomicUsize::new(0), failures: Mutex::default() }
+    }
+
+    fn current(&self) -> Option<&Link> {
+        self.links.get(self.first_good.load(Ordering::Relaxed)).or(self.links.last())
+    }
+
+    /// Does `work` with the best implementation that can.
+    fn run<T>(
+        &self,
+        input: &str,
+        mut work: impl FnMut(&Link, &mut Instance) -> api::Result<T>,
+    ) -> Result<(T, &Link)> {
+        let first = self.first_good.load(Ordering::Relaxed);
+        let mut last = None;
+        for (rank, link) in self.links.iter().enumerate().skip(first) {
+            match link.call(&mut work) {
+                Ok(value) => return Ok((value, link)),
+                Err(e) if blames_data(e.kind) => return Err(Error::codec(&link.id, input, e)),
+                Err(e) => {
+                    if e.kind != ErrorKind::Unsupported {
+                        self.leave(rank, &link.id, &e);
+                    }
+                    last = Some(Error::codec(&link.id, input, e));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::NoImplementation {
+            what: input.to_owned(),
+            rejected: vec![("all ranks".into(), self.failures_text())],
+        }))
+    }
+
+    fn leave(&self, rank: usize, id: &str, e: &api::Error) {
+        // The last one stays: better an honest error each time than none at all.
+        let next = (rank + 1).min(self.links.len().saturating_sub(1));
+        if self.first_good.fetch_max(next, Ordering::Relaxed) < next {
+            lock(&self.failures).push(format!("{id} failed ({e}); {} took over", self.links[next].id));
+        }
+    }
+
+    fn failures_text(&self) -> String {
+        lock(&self.failures).join("; ")
+    }
+}
+
+/// Whether another implementation would fail the same way.
+fn blames_data(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::DestinationTooSmall | ErrorKind::Read
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

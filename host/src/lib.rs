@@ -1,0 +1,44 @@
+//! ClipsMaster: finds compression plugins, proves and measures them on this machine, and compresses with the
+//! best.
+//!
+//! ```no_run
+//! use clipsmaster_host::{Config, Host, probe_entry};
+//!
+//! fn main() -> Result<(), clipsmaster_host::Error> {
+//!     probe_entry(); // first thing: this program may serve as its own probe helper
+//!     let host = Host::open(Config::from_env()?)?;
+//!     let best = host.get_best_hardware("zstd", 3)?;
+//!     let (compressed, metadata) = best.compress(b"hello hello hello")?;
+//!     assert_eq!(best.decompress(&compressed, Some(&metadata))?, b"hello hello hello");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Data flows one way: [`Host`] asks [`selection`], which ranks what the registry knows; [`pipeline`] moves files and
+//! pipes through the chosen codecs in bounded memory. Plugins are loaded when they are first used, and only
+//! after a child process has proven them.
+
+pub mod algorithm;
+mod benchmark;
+mod compressor;
+mod config;
+mod error;
+mod host;
+pub mod pipeline;
+mod probe;
+mod registry;
+pub mod selection;
+pub mod size;
+mod validate;
+
+pub use benchmark::machine_key;
+pub use compressor::{Compressor, Metadata};
+pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
+pub use error::{Error, Result};
+pub use host::{DETECT_BYTES, Host, Listed};
+pub use probe::{CaseResult, Outcome, probe_entry};
+pub use registry::{
+    Entry, Progress, ProgressFn, Snapshot,
+    report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
+};
+pub use selection::{Direction, Ranking, Request};

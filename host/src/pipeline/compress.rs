@@ -1,0 +1,263 @@
+//! Chunked parallel compression: each chunk becomes one frame, frames go out back to back and in order.
+
+use super::{OnBytes, Summary};
+use crate::{Compressor, Error, Result};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::Instant,
+};
+
+/// How to compress a stream.
+#[derive(Clone, Debug, Default)]
+pub struct CompressOptions {
+    /// Bytes of input in one frame; by algorithm and level when absent.
+    pub chunk_bytes: Option<usize>,
+    /// Workers; all processors when absent.
+    pub threads: Option<usize>,
+    /// Size of the input, in bytes, where it is known: small ones then need no threads and no large buffers.
+    pub input_bytes: Option<u64>,
+    /// Name of the input in errors.
+    pub input: PathBuf,
+    /// Name of the output in errors.
+    pub output: PathBuf,
+}
+
+/// Chunk size, in bytes, at which independent frames cost about 1 % of ratio against one long frame: larger
+/// windows need larger chunks.
+pub fn default_chunk_bytes(algorithm: &str, level: i32) -> usize {
+    const MIB: usize = 1 << 20;
+    match (algorithm, level) {
+        ("zstd", ..=4) => 4 * MIB,
+        ("zstd", 5..=12) => 8 * MIB,
+        ("zstd", _) => 32 * MIB,
+        // The window is 64 KiB (lz4, snappy) or 32 KiB (gzip), a bzip2 block at most 900 kB.
+        ("lz4" | "snappy" | "gzip", _) => MIB,
+        ("bzip2", _) => 3_600_000,
+        // Three dictionaries, as xz -T does; they are 1 to 64 MiB.
+        ("lzma", ..=3) => 8 * MIB,
+        ("lzma", 4..=6) => 24 * MIB,
+        ("lzma", _) => 64 * MIB,
+        _ => 4 * MIB,
+    }
+}
+
+/// One chunk on its way round.
+#[derive(Default)]
+struct Chunk {
+    sequence: u64,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    output_len: usize,
+    implementation: String,
+}
+
+/// Compresses all of `input` to `output`.
+///
+/// Memory: threads + 2 chunks, each with its output, and the codec's contexts.
+///
+/// # Errors
+/// [`Error::Io`] on either side, [`Error::Codec`] when every implementation failed on a chunk.
+pub fn compress<R: Read + Send, W: Write>(
+    compressor: &Compressor,
+    mut input: R,
+    mut output: W,
+    options: &CompressOptions,
+    on_bytes: OnBytes<'_>,
+) -> Result<Summary> {
+    let start = Instant::now();
+    let chunk_bytes = options
+        .chunk_bytes
+        .unwrap_or_else(|| default_chunk_bytes(compressor.algorithm(), compressor.level()));
+    let threads =
+        options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let mut done = Done { output: &mut output, options, on_bytes, summary: Summary::default() };
+    let mut first = Chunk::default();
+    let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
+    // One byte more than is known to come: reading then meets the end without growing the buffer.
+    first.input.reserve_exact(known.saturating_add(1).min(chunk_bytes));
+    fill(&mut input, &mut first, chunk_bytes, options)?;
+    if threads == 1 || first.input.len() < chunk_bytes || known <= chunk_bytes {
+        inline(compressor, &mut input, first, chunk_bytes, &mut done)?;
+    } else {
+        in_parallel(compressor, input, first, chunk_bytes, threads, &mut done)?;
+    }
+    let mut summary = done.summary;
+    output.flush().map_err(Error::io("write", &options.output))?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.failures = compressor.failures();
+    Ok(summary)
+}
+
+/// Reads up to a whole chunk.
+fn fill(
+    input: &mut impl Read,
+    chunk: &mut Chunk,
+    chunk_bytes: usize,
+    options: &CompressOptions,
+) -> Result<()> {
+    chunk.input.clear();
+    let mut limited = input.take(chunk_bytes as u64);
+    limited.read_to_end(&mut chunk.input).map_err(Error::io("read", &options.input)).map(|_| ())
+}
+
+fn work(compressor: &Compressor, chunk: &mut Chunk) -> Result<()> {
+    let written = compressor.compress_into(&chunk.input, &mut chunk.output)?;
+    chunk.output_len = written.len;
+    if chunk.implementation != written.implementation {
+        written.implementation.clone_into(&mut chunk.implementation);
+    }
+    Ok(())
+}
+
+/// Where finished chunks go, in order.
+struct Done<'a, W> {
+    output: &'a mut W,
+    options: &'a CompressOptions,
+    on_bytes: OnBytes<'a>,
+    summary: Summary,
+}
+
+impl<W: Write> Done<'_, W> {
+    fn write(&mut self, chunk: &Chunk) -> Result<()> {
+        let frame = &chunk.output[..chunk.output_len];
+        self.output.write_all(frame).map_err(Error::io("write", &self.options.output))?;
+        let summary = &mut self.summary;
+        summary.input_bytes += chunk.input.len() as u64;
+        summary.output_bytes += frame.len() as u64;
+        summary.chunks += 1;
+        match summary.implementations.get_mut(&chunk.implementation) {
+            Some(count) => *count += 1,
+            None => drop(summary.implementations.insert(chunk.implementation.clone(), 1)),
+        }
+        (self.on_bytes)(summary.input_bytes);
+        Ok(())
+    }
+}
+
+fn inline<R: Read, W: Write>(
+    compressor: &Compressor,
+    input: &mut R,
+    mut chunk: Chunk,
+    chunk_bytes: usize,
+    done: &mut Done<'_, W>,
+) -> Result<()> {
+    loop {
+        work(compressor, &mut chunk)?;
+        done.write(&chunk)?;
+        if chunk.input.len() < chunk_bytes {
+            return Ok(());
+        }
+        fill(input, &mut chunk, chunk_bytes, done.options)?;
+        if chunk.input.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn in_parallel<R: Read + Send, W: Write>(
+    compressor: &Compressor,
+    input: R,
+    first: Chunk,
+    chunk_bytes: usize,
+    threads: usize,
+    done: &mut Done<'_, W>,
+) -> Result<()> {
+    let (free_sender, free) = mpsc::channel();
+    let (full_sender, full) = mpsc::channel();
+    let (done_sender, finished) = mpsc::channel();
+    let full = Mutex::new(full);
+    let stop = AtomicBool::new(false);
+    let options = done.options;
+    // One chunk for each worker, one being filled, one being written.
+    for _ in 0..threads + 1 {
+        let _ = free_sender.send(Chunk::default());
+    }
+    thread::scope(|scope| {
+        let reader_errors = done_sender.clone();
+        let stopped = &stop;
+        scope.spawn(move || {
+            let all = read_chunks(input, first, chunk_bytes, options, &free, &full_sender, stopped);
+            if let Err(e) = all {
+                let _ = reader_errors.send(Err(e));
+            }
+        });
+        for _ in 0..threads {
+            let finished = done_sender.clone();
+            scope.spawn(|| serve(compressor, &full, finished));
+        }
+        drop(done_sender);
+        let answer = write_in_order(&finished, &free_sender, done);
+        stop.store(true, Ordering::Relaxed);
+        // Wakes a reader that waits for a free chunk, and workers that wait for a full one.
+        drop(free_sender);
+        drop(finished);
+        answer
+    })
+}
+
+fn read_chunks(
+    mut input: impl Read,
+    first: Chunk,
+    chunk_bytes: usize,
+    options: &CompressOptions,
+    free: &Receiver<Chunk>,
+    full: &Sender<Chunk>,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let mut chunk = first;
+    for sequence in 0.. {
+        let is_last = chunk.input.len() < chunk_bytes;
+        let is_empty = chunk.input.is_empty();
+        chunk.sequence = sequence;
+        if is_empty || full.send(chunk).is_err() || is_last {
+            break;
+        }
+        let Ok(next) = free.recv() else { break };
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        chunk = next;
+        chunk.input.reserve_exact(chunk_bytes.saturating_sub(chunk.input.capacity()));
+        fill(&mut input, &mut chunk, chunk_bytes, options)?;
+    }
+    Ok(())
+}
+
+fn serve(compressor: &Compressor, full: &Mutex<Receiver<Chunk>>, finished: Sender<Result<Chunk>>) {
+    loop {
+        let next = full.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut chunk) = next else { return };
+        let answer = work(compressor, &mut chunk).map(|()| chunk);
+        if finished.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_in_order<W: Write>(
+    finished: &Receiver<Result<Chunk>>,
+    free: &Sender<Chunk>,
+    done: &mut Done<'_, W>,
+) -> Result<()> {
+    let mut early: BTreeMap<u64, Chunk> = BTreeMap::new();
+    let mut next = 0;
+    for chunk in finished {
+        let chunk = chunk?;
+        early.insert(chunk.sequence, chunk);
+        while let Some(chunk) = early.remove(&next) {
+            done.write(&chunk)?;
+            next += 1;
+            // A reader that is done takes no more chunks.
+            let _ = free.send(chunk);
+        }
+    }
+    Ok(())
+}

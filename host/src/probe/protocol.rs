@@ -1,0 +1,109 @@
+//! What host and probe child tell each other: one job in, events out, one JSON value a line.
+//!
+//! The answer counts only with its [`Event::End`]: a child that dies or leaves early cannot fake it by
+//! accident.
+
+use crate::registry::report::{Cell, CodecInfo, PluginInfo};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Argument by which a program becomes a probe child in [`crate::probe_entry`].
+pub(crate) const CHILD_ARGUMENT: &str = "__clipsmaster-probe";
+
+/// What a child is to do with one library.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// Library under examination.
+    pub library: PathBuf,
+    /// What to find out.
+    pub task: Task,
+    /// Most address space, in bytes; none for devices, whose drivers map more than they use.
+    pub memory_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Load it, read descriptors, probe devices.
+    Describe,
+    /// Prove one codec.
+    Conform { codec: usize, peers: Vec<Peer> },
+    /// Measure one codec.
+    Measure { codec: usize, plan: Plan },
+}
+
+/// A proven implementation of the same algorithm, for cross-decoding.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pub library: PathBuf,
+    pub codec: usize,
+    pub implementation: String,
+}
+
+/// Which cells to measure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub levels: Vec<i32>,
+    /// Sizes in bytes, ascending.
+    pub sizes: Vec<usize>,
+    /// Time for one cell, in seconds; a size predicted to need much more is left out.
+    pub cell_s: f64,
+}
+
+/// What a child reports, in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// About to do this; the last one is what a crash is blamed on.
+    Step(String),
+    /// The library does not fit this host.
+    Incompatible(String),
+    /// Who the plugin is and what it offers; probing of its devices follows.
+    Described { info: PluginInfo, codecs: Vec<CodecInfo> },
+    /// A codec's device.
+    Device { codec: usize, outcome: DeviceOutcome },
+    /// A conformance case ended.
+    Case(CaseResult),
+    /// A measured point.
+    Cell(Cell),
+    /// Peak memory of a level, in bytes.
+    Peak { level: i32, bytes: u64 },
+    /// All done.
+    End,
+}
+
+/// What a codec's probe said.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum DeviceOutcome {
+    /// There; its identity, empty for the CPU.
+    Found(String),
+    Missing {
+        reason: String,
+        remedy: String,
+    },
+    /// The probe itself failed.
+    Failed(String),
+}
+
+/// How one conformance case ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// Name of the case.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Outcome of a conformance case.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome", content = "detail")]
+pub enum Outcome {
+    /// As the contract wants.
+    Passed,
+    /// Allowed, but worth an author's look.
+    Note(String),
+    /// Could not be tried, and why.
+    Skipped(String),
+    /// Against the contract.
+    Failed(String),
+    /// Data came back changed without an error: the worst there is.
+    WrongBytes(String),
+}

@@ -1,0 +1,346 @@
+//! What survives between runs: private copies of plugins, reports by content hash, file identities.
+//!
+//! Layout below the cache folder: `plugins/<hash>.so` (what is loaded), `reports/<hash>.json`,
+//! `index.json` (file identity to hash, so that unchanged files are not read again), `probing/<hash>` (the journal: a
+//! probe that began), `lock`, `benchmark.lock`. Everything is written to a temporary file, synced and
+//! renamed; what cannot be read is treated as absent and made anew.
+
+use super::report::{PluginReport, State};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Identity of a file's content as the file system sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FileIdentity {
+    dev: u64,
+    inode: u64,
+    size: u64,
+    mtime_ns: i128,
+    ctime_ns: i128,
+}
+
+impl FileIdentity {
+    /// Identity of an open file.
+    ///
+    /// # Errors
+    /// When it cannot be examined.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let m = file.metadata()?;
+        let ns = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        Ok(Self {
+            dev: m.dev(),
+            inode: m.ino(),
+            size: m.size(),
+            mtime_ns: ns(m.mtime(), m.mtime_nsec()),
+            ctime_ns: ns(m.ctime(), m.ctime_nsec()),
+        })
+    }
+}
+
+/// Known files: path to identity and hash. Holds the plugins found and the private copies of them.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Index {
+    files: BTreeMap<PathBuf, (FileIdentity, String)>,
+}
+
+impl Index {
+    /// Hash of the file at `path`, if it is still the file that was hashed.
+    pub(crate) fn hash(&self, path: &Path, identity: &FileIdentity) -> Option<&str> {
+        self.files.get(path).filter(|(known, _)| known == identity).map(|(_, hash)| hash.as_str())
+    }
+
+    /// Remembers the hash of a file.
+    pub(crate) fn insert(&mut self, path: PathBuf, identity: FileIdentity, hash: String) {
+        self.files.insert(path, (identity, hash));
+    }
+
+    /// Forgets files that are gone.
+    pub(crate) fn prune(&mut self) {
+        self.files.retain(|path, _| path.exists());
+    }
+
+    /// Hashes of all known files outside of `folder`.
+    pub(crate) fn hashes_outside(&self, folder: &Path) -> BTreeSet<&str> {
+        let outside = self.files.iter().filter(|(path, _)| !path.starts_with(folder));
+        outside.map(|(_, (_, hash))| hash.as_str()).collect()
+    }
+}
+
+/// The cache folder.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    root: PathBuf,
+    /// Removed with the value, when it is a temporary one.
+    temporary: bool,
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = fs::remove_dir_all(&self.root);
+        }
+    }
+}
+
+impl Cache {
+    /// Opens or makes the folder; without one, or where it cannot be written, a temporary one.
+    ///
+    /// # Errors
+    /// When not even a temporary folder can be made.
+    pub(crate) fn open(root: Option<&Path>) -> io::Result<Self> {
+        if let Some(root) = root
+            && Self::prepare(root).is_ok()
+        {
+            return Ok(Self { root: root.to_owned(), temporary: false });
+        }
+        let unique = format!("clipsmaster-{}-{}", std::process::id(), unique_number());
+        let root = std::env::temp_dir().join(unique);
+        Self::prepare(&root)?;
+        Ok(Self { root, temporary: true })
+    }
+
+    fn prepare(root: &Path) -> io::Result<()> {
+        for dir in [root.join("plugins"), root.join("reports"), root.join("probing")] {
+            if !dir.is_dir() {
+                DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            }
+        }
+        // Probing whether it can be written: a read-only cache would fail at every step later.
+        rustix::fs::access(root, rustix::fs::Access::WRITE_OK)?;
+        Ok(())
+    }
+
+    /// The folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the folder is forgotten when the host ends, because the proper one cannot be used.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// The file identities known; empty when the record is damaged.
+    pub(crate) fn index(&self) -> Index {
+        read_json(&self.root.join("index.json")).unwrap_or_default()
+    }
+
+    /// Stores the file identities.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn store_index(&self, index: &Index) -> io::Result<()> {
+        write_json(&self.root.join("index.json"), index)
+    }
+
+    /// Whether libraries in the folder can be loaded: not where it is mounted `noexec`.
+    pub(crate) fn is_executable(&self) -> bool {
+        let flags = rustix::fs::statvfs(&self.root).map(|s| s.f_flag);
+        !flags.is_ok_and(|f| f.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+    }
+
+    /// Where the private copy of a plugin lies.
+    pub(crate) fn copy_path(&self, hash: &str) -> PathBuf {
+        self.root.join("plugins").join(format!("{hash}.so"))
+    }
+
+    /// Reads `file` to its end and stores a private copy under its hash; the bytes and the hash.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the copy not written.
+    pub(crate) fn keep_copy(&self, file: &mut File, index: &mut Index) -> io::Result<(Vec<u8>, String)> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        let path = self.copy_path(&hash);
+        if !self.has_copy(&hash, index) {
+            write_atomically(&path, 0o500, &bytes)?;
+            index.insert(path.clone(), FileIdentity::of(&File::open(&path)?)?, hash.clone());
+        }
+        Ok((bytes, hash))
+    }
+
+    /// Whether the private copy is there and still what was written.
+    pub(crate) fn has_copy(&self, hash: &str, index: &Index) -> bool {
+        let path = self.copy_path(hash);
+        let identity = File::open(&path).and_then(|f| FileIdentity::of(&f));
+        identity.is_ok_and(|identity| index.hash(&path, &identity) == Some(hash))
+    }
+
+    /// What is known about the plugin with that content.
+    pub(crate) fn report(&self, hash: &str) -> Option<PluginReport> {
+        let report: PluginReport = read_json(&self.report_path(hash))?;
+        (report.format == PluginReport::FORMAT).then_some(report)
+    }
+
+    /// Stores what is known about a plugin.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn store_report(&self, hash: &str, report: &PluginReport) -> io::Result<()> {
+        write_json(&self.report_path(hash), report)
+    }
+
+    /// Forgets what is known about a plugin, so that it is proven anew.
+    ///
+    /// # Errors
+    /// When the record cannot be removed.
+    pub(crate) fn forget_report(&self, hash: &str) -> io::Result<()> {
+        match fs::remove_file(self.report_path(hash)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn report_path(&self, hash: &str) -> PathBuf {
+        self.root.join("reports").join(format!("{hash}.json"))
+    }
+
+    /// Hashes of all stored reports.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join("reports")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|e| e.file_name().into_string().ok());
+        names.filter_map(|n| n.strip_suffix(".json").map(str::to_owned)).collect()
+    }
+
+    /// Removes copies and reports of plugins that no known file has any more, but for quarantined ones.
+    pub(crate) fn prune(&self, index: &Index) {
+        let live = index.hashes_outside(&self.root);
+        for hash in self.reports().iter().filter(|h| !live.contains(h.as_str())) {
+            let quarantined = self.report(hash).is_some_and(|r| r.verdict.state == State::Quarantined);
+            if !quarantined {
+                let _ = self.forget_report(hash);
+                let _ = fs::remove_file(self.copy_path(hash));
+            }
+        }
+    }
+
+    /// Notes that probing begins; the mark goes when the value is dropped, and stays when the process dies.
+    /// The second value tells whether a mark was there: an earlier probe took its host down with it.
+    pub(crate) fn begin_probe(&self, hash: &str) -> (ProbeMark, bool) {
+        let path = self.root.join("probing").join(hash);
+        let was_there = path.exists();
+        let _ = fs::write(&path, b"");
+        (ProbeMark { path }, was_there)
+    }
+
+    /// Takes the lock under which plugins are probed; other hosts with this cache wait.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        self.lock_file("lock")
+    }
+
+    /// Takes the lock under which measurements are made: one at a time on a machine.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub(crate) fn lock_benchmark(&self) -> io::Result<File> {
+        self.lock_file("benchmark.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
+        let path = self.root.join(name);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+}
+
+/// Journal entry of a probe in progress.
+#[derive(Debug)]
+pub(crate) struct ProbeMark {
+    path: PathBuf,
+}
+
+impl Drop for ProbeMark {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn unique_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_atomically(path, 0o600, &serde_json::to_vec(value)?)
+}
+
+fn write_atomically(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let name = format!(".{}-{}.tmp", std::process::id(), unique_number());
+    let temporary = path.with_file_name(name);
+    let write = || {
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::report::{PluginInfo, Verdict};
+
+    #[test]
+    fn a_report_survives_and_a_damaged_one_is_absent() {
+        let cache = Cache::open(None).expect("temporary cache");
+        let verdict = Verdict::new(State::Failed, "why", "what to do");
+        let report = PluginReport::unloaded(PluginInfo::default(), verdict);
+        cache.store_report("abc", &report).expect("store");
+        assert_eq!(cache.report("abc"), Some(report.clone()));
+        let path = cache.report_path("abc");
+        let bytes = fs::read(&path).expect("read");
+        for cut in 0..bytes.len() {
+            fs::write(&path, &bytes[..cut]).expect("cut");
+            assert_eq!(cache.report("abc"), None);
+        }
+        fs::write(&path, serde_json::to_vec(&PluginReport { format: 0, ..report }).expect("json"))
+            .expect("old format");
+        assert_eq!(cache.report("abc"), None);
+    }
+
+    #[test]
+    fn a_copy_that_was_changed_is_made_anew() {
+        let cache = Cache::open(None).expect("temporary cache");
+        let source = cache.root().join("source");
+        fs::write(&source, b"library").expect("write");
+        let mut index = Index::default();
+        let (_, hash) = cache.keep_copy(&mut File::open(&source).expect("open"), &mut index).expect("copy");
+        assert!(cache.has_copy(&hash, &index));
+        fs::remove_file(cache.copy_path(&hash)).expect("remove");
+        fs::write(cache.copy_path(&hash), b"libRary").expect("change");
+        assert!(!cache.has_copy(&hash, &index));
+        cache.keep_copy(&mut File::open(&source).expect("open"), &mut index).expect("copy");
+        assert!(cache.has_copy(&hash, &index));
+    }
+
+    #[test]
+    fn a_probe_that_died_leaves_its_mark() {
+        let cache = Cache::open(None).expect("temporary cache");
+        let (mark, was_there) = cache.begin_probe("h");
+        assert!(!was_there);
+        std::mem::forget(mark);
+        let (mark, was_there) = cache.begin_probe("h");
+        assert!(was_there);
+        drop(mark);
+        assert!(!cache.begin_probe("h").1);
+    }
+}

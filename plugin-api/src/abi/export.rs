@@ -42,12 +42,9 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
 }
 
-/// Runs `f`, which cannot report; a panic gives `fallback`.
-fn quiet<T>(fallback: T, f: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        mem::forget(payload);
-        fallback
-    })
+/// Runs `f`, which has no room for a message.
+fn quiet(f: impl FnOnce() -> Result<()>) -> Status {
+    guard(RSliceMut::from_mut_slice(&mut []), f)
 }
 
 /// The table of codec `C`.
@@ -94,10 +91,13 @@ extern "C" fn open<C: Codec>(
     })
 }
 
-unsafe extern "C" fn bound<C: Codec>(instance: *const c_void, len: usize) -> usize {
+unsafe extern "C" fn bound<C: Codec>(instance: *const c_void, len: usize, bytes: &mut usize) -> Status {
     // SAFETY: the caller passes a live instance made by `open::<C>`.
     let codec = unsafe { &*instance.cast::<C>() };
-    quiet(usize::MAX, || codec.compress_bound(len))
+    quiet(|| {
+        *bytes = codec.compress_bound(len);
+        Ok(())
+    })
 }
 
 unsafe extern "C" fn compress<C: Codec>(
@@ -130,18 +130,27 @@ unsafe extern "C" fn decompress<C: Codec>(
     })
 }
 
-extern "C" fn decompressed_len<C: Codec>(src: RSlice<'_, u8>) -> u64 {
-    quiet(u64::MAX, || C::decompressed_len(src.as_slice()).unwrap_or(u64::MAX))
+extern "C" fn decompressed_len<C: Codec>(src: RSlice<'_, u8>, bytes: &mut u64) -> Status {
+    quiet(|| {
+        *bytes = C::decompressed_len(src.as_slice()).ok_or(ErrorKind::Unsupported)?;
+        Ok(())
+    })
 }
 
-extern "C" fn scratch_bytes<C: Codec>(level: i32, len: usize) -> u64 {
-    quiet(0, || C::scratch_bytes(level, len))
+extern "C" fn scratch_bytes<C: Codec>(level: i32, len: usize, bytes: &mut u64) -> Status {
+    quiet(|| {
+        *bytes = C::scratch_bytes(level, len);
+        Ok(())
+    })
 }
 
-unsafe extern "C" fn drop_instance<C: Codec>(instance: *mut c_void) {
+unsafe extern "C" fn drop_instance<C: Codec>(instance: *mut c_void) -> Status {
     // SAFETY: the caller gives up an instance made by `open::<C>`.
     let codec = unsafe { Box::from_raw(instance.cast::<C>()) };
-    quiet((), || drop(codec));
+    quiet(|| {
+        drop(codec);
+        Ok(())
+    })
 }
 
 /// What `export_plugin!` knows about each codec type, in the order of the descriptors.
@@ -241,7 +250,10 @@ unsafe extern "C" fn stream_read(
 unsafe extern "C" fn stream_drop(decoder: *mut c_void) {
     // SAFETY: the caller gives up a decoder made by `stream_open`.
     let reader = unsafe { Box::from_raw(decoder.cast::<OpenDecoder>()) };
-    quiet((), || drop(reader));
+    quiet(|| {
+        drop(reader);
+        Ok(())
+    });
 }
 
 /// The host's input as a `Read` for the author's decoder.

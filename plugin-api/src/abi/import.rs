@@ -134,16 +134,18 @@ impl Codec {
     /// Whether the codec can work here: the device's identity, or what is missing.
     ///
     /// # Errors
-    /// [`Unavailable`], also when the probe itself fails.
-    pub fn probe(&self) -> Result<String, Unavailable> {
+    /// When the probe itself fails, by a panic for example.
+    pub fn probe(&self) -> Result<Result<String, Unavailable>> {
         let mut text = [0; TEXT_BYTES];
         let status = (self.table().probe)(RSliceMut::from_mut_slice(&mut text));
-        let text = read_text(&text);
-        if status == Status::OK {
-            return Ok(text);
+        match check(status, &text) {
+            Ok(()) => Ok(Ok(read_text(&text))),
+            Err(e) if e.kind == ErrorKind::Unsupported => {
+                let (reason, remedy) = e.message.split_once('\n').unwrap_or((&e.message, ""));
+                Ok(Err(Unavailable { reason: reason.into(), remedy: remedy.into() }))
+            }
+            Err(e) => Err(e),
         }
-        let (reason, remedy) = text.split_once('\n').unwrap_or((&text, ""));
-        Err(Unavailable { reason: reason.into(), remedy: remedy.into() })
     }
 
     /// Opens an instance.
@@ -174,15 +176,28 @@ impl Codec {
         Ok(Instance { table: self.table(), pointer, poisoned: false })
     }
 
-    /// Size the frames in `src` declare, in bytes. Not to be trusted.
-    pub fn decompressed_len(&self, src: &[u8]) -> Option<u64> {
-        let len = (self.table().decompressed_len)(RSlice::from_slice(src));
-        (len != u64::MAX).then_some(len)
+    /// Size the frames in `src` declare, in bytes, if they tell. Not to be trusted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Panicked`] and the like; frames that do not tell are no error.
+    pub fn decompressed_len(&self, src: &[u8]) -> Result<Option<u64>> {
+        let mut bytes = 0;
+        let status = (self.table().decompressed_len)(RSlice::from_slice(src), &mut bytes);
+        match check(status, &[]) {
+            Ok(()) => Ok(Some(bytes)),
+            Err(e) if e.kind == ErrorKind::Unsupported => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
-    /// Memory an instance holds for chunks of `len` bytes; 0 if unknown.
-    pub fn scratch_bytes(&self, level: i32, len: usize) -> u64 {
-        (self.table().scratch_bytes)(level, len)
+    /// Memory, in bytes, an instance holds for chunks of `len` bytes; 0 if unknown.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Panicked`].
+    pub fn scratch_bytes(&self, level: i32, len: usize) -> Result<u64> {
+        let mut bytes = 0;
+        check((self.table().scratch_bytes)(level, len, &mut bytes), &[])?;
+        Ok(bytes)
     }
 
     fn stream_table(&self) -> Option<StreamRef> {
@@ -242,9 +257,15 @@ impl fmt::Debug for Instance {
 
 impl Instance {
     /// Bytes [`compress`](Self::compress) may need for `len` bytes.
-    pub fn compress_bound(&self, len: usize) -> usize {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Panicked`].
+    pub fn compress_bound(&self, len: usize) -> Result<usize> {
+        let mut bytes = 0;
         // SAFETY: `pointer` is live until `drop`.
-        unsafe { (self.table.bound)(self.pointer.as_ptr(), len) }
+        let status = unsafe { (self.table.bound)(self.pointer.as_ptr(), len, &mut bytes) };
+        check(status, &[])?;
+        Ok(bytes)
     }
 
     /// Compresses all of `src` into `dst`; the bytes written.
@@ -296,10 +317,24 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Ends the instance and tells how that went; dropping it does the same in silence.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Panicked`] when the codec's `Drop` panicked.
+    pub fn close(self) -> Result<()> {
+        check(std::mem::ManuallyDrop::new(self).end(), &[])
+    }
+
+    fn end(&mut self) -> Status {
+        // SAFETY: `pointer` is live; the callers, `close` and `drop`, are each the last use of the instance.
+        unsafe { (self.table.drop)(self.pointer.as_ptr()) }
+    }
+}
+
 impl Drop for Instance {
     fn drop(&mut self) {
-        // SAFETY: `pointer` is live and given up here.
-        unsafe { (self.table.drop)(self.pointer.as_ptr()) }
+        self.end();
     }
 }
 
@@ -418,9 +453,10 @@ fn check(status: Status, text: &[u8]) -> Result<()> {
     Err(Error::new(status.into(), read_text(text)))
 }
 
-/// abi_stable's errors are pages long: the first line with words, and the hint to run `validate`.
+/// abi_stable's errors are pages long; what went wrong stands behind the first `Error:`, or at the start.
 fn one_line(e: &impl fmt::Display) -> String {
     let text = e.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
-    lines.by_ref().take(3).collect::<Vec<_>>().join("; ")
+    let cause = text.find("Error:").map_or(&text[..], |at| &text[at + "Error:".len()..]);
+    let lines = cause.lines().map(|l| l.trim().trim_end_matches([':', ';'])).filter(|l| !l.is_empty());
+    lines.take(4).collect::<Vec<_>>().join("; ")
 }

@@ -108,8 +108,8 @@ pub struct CodecV1 {
         instance: &mut *mut c_void,
         text: RSliceMut<'_, u8>,
     ) -> Status,
-    /// Bytes `compress` may need for `len` bytes.
-    pub bound: unsafe extern "C" fn(instance: *const c_void, len: usize) -> usize,
+    /// Stores in `bytes` what `compress` may need for `len` bytes.
+    pub bound: unsafe extern "C" fn(instance: *const c_void, len: usize, bytes: &mut usize) -> Status,
     /// All of `src` into `dst`; the bytes written go into `written`. A [`CallV1`].
     pub compress: unsafe extern "C" fn(
         instance: *mut c_void,
@@ -126,12 +126,12 @@ pub struct CodecV1 {
         written: &mut usize,
         text: RSliceMut<'_, u8>,
     ) -> Status,
-    /// Declared size of the frames in the slice; `u64::MAX` when they do not tell.
-    pub decompressed_len: extern "C" fn(src: RSlice<'_, u8>) -> u64,
-    /// Memory an instance holds for chunks of `len` bytes; 0 if unknown.
-    pub scratch_bytes: extern "C" fn(level: i32, len: usize) -> u64,
-    /// Ends an instance.
-    pub drop: unsafe extern "C" fn(instance: *mut c_void),
+    /// Stores in `bytes` the size the frames in `src` declare; `UNSUPPORTED` when they do not tell.
+    pub decompressed_len: extern "C" fn(src: RSlice<'_, u8>, bytes: &mut u64) -> Status,
+    /// Stores in `bytes` the memory an instance holds for chunks of `len` bytes; 0 if unknown.
+    pub scratch_bytes: extern "C" fn(level: i32, len: usize, bytes: &mut u64) -> Status,
+    /// Ends an instance, whatever the status says.
+    pub drop: unsafe extern "C" fn(instance: *mut c_void) -> Status,
 }
 
 /// Type of [`CodecV1::compress`] and [`CodecV1::decompress`] (abi_stable's derive reads no alias).

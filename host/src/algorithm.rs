@@ -17,7 +17,7 @@ pub struct Known {
     pub magic: &'static [u8],
     /// Usual file name extension.
     pub extension: &'static str,
-    /// Whether frames carry a checksum, so that damage must be seen by the decoder.
+    /// Whether checksums cover all of a frame, so that damage must be seen by the decoder.
     pub checksummed: bool,
 }
 
@@ -29,7 +29,8 @@ pub const KNOWN: &[Known] = &[
     known("gzip", &["gz"], "zlib-rs", &[0x1f, 0x8b, 0x08], "gz"),
     known("bzip2", &["bz2"], "libbz2-rs", b"BZh", "bz2"),
     known("lzma", &["xz"], "liblzma", &[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
-    known("snappy", &["sz"], "snap", b"\xff\x06\x00\x00sNaPpY", "sz"),
+    // A damaged chunk type may read as padding, which a decoder must skip: checksums cover the data, not the headers.
+    Known { checksummed: false, ..known("snappy", &["sz"], "snap", b"\xff\x06\x00\x00sNaPpY", "sz") },
     Known { checksummed: false, ..known("store", &[], "copy", &[], "store") },
 ];
 

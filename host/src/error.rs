@@ -49,6 +49,9 @@ pub enum Error {
     /// The request itself makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// An output file is there already.
+    #[error("{} exists; use --force to replace it, or -o for another name", .0.display())]
+    Exists(PathBuf),
     /// Compressed data is damaged or cut short.
     #[error("{input}: {} ({implementation}: {source}); nothing was kept", damage(source))]
     Damaged {

@@ -27,7 +27,7 @@ impl OutputFile {
     /// Begins a file that is to appear at `path`. An existing one is refused unless `overwrite`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when it exists, [`Error::Io`] when the folder cannot be written.
+    /// [`Error::Exists`], [`Error::Io`] when the folder cannot be written.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(meta) if meta.is_dir() => {
@@ -51,7 +51,7 @@ impl OutputFile {
     /// Syncs the file and gives it its name, with the mode and times of `like` if there is one.
     ///
     /// # Errors
-    /// [`Error::Usage`] when a file of that name has appeared meanwhile, [`Error::Io`] otherwise.
+    /// [`Error::Exists`] when a file of that name has appeared meanwhile, [`Error::Io`] otherwise.
     pub fn publish(mut self, like: Option<&Metadata>) -> Result<()> {
         self.copy_attributes(like);
         self.file.sync_all().map_err(Error::io("write", &self.path))?;
@@ -118,7 +118,7 @@ impl Drop for OutputFile {
 }
 
 fn exists(path: &Path) -> Error {
-    Error::Usage(format!("{} exists; use --force to replace it, or -o for another name", path.display()))
+    Error::Exists(path.to_owned())
 }
 
 fn folder(path: &Path) -> PathBuf {
@@ -180,7 +180,7 @@ mod tests {
         let path = dir.join("out");
         let out = OutputFile::create(&path, false).expect("create");
         fs::write(&path, b"theirs").expect("another program");
-        assert!(matches!(out.publish(None), Err(Error::Usage(_))));
+        assert!(matches!(out.publish(None), Err(Error::Exists(_))));
         assert_eq!(fs::read(&path).expect("read"), b"theirs");
         fs::remove_dir_all(dir).expect("clean up");
     }

@@ -362,21 +362,20 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
             _ => Ok(at(asked.level)),
         };
     }
-    let Some(wanted) = asked.ratio else {
-        // Nothing to compare with yet: the nearest level of its own, behind the reference.
-        return Ok(Score { seconds: None, ..at(asked.level.clamp(c.info.level_min, c.info.level_max)) });
-    };
-    fastest_level(c, asked, wanted, request, &fits).map(at)
+    // Nothing to compare yet: the nearest level of its own, behind what is measured.
+    let unmeasured = || Score { seconds: None, ..at(asked.level.clamp(c.info.level_min, c.info.level_max)) };
+    let Some(wanted) = asked.ratio else { return Ok(unmeasured()) };
+    Ok(fastest_level(c, asked, wanted, request, &fits)?.map_or_else(unmeasured, at))
 }
 
-/// The own level that reaches the ratio asked for in the least time.
+/// The own level that reaches the ratio asked for in the least time; `None` when no level has been measured.
 fn fastest_level(
     c: &Candidate<'_>,
     asked: &Asked,
     wanted: f64,
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
-) -> Result<i32, String> {
+) -> Result<Option<i32>, String> {
     let floor = if c.info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
     let wanted = wanted * request.ratio_floor.unwrap_or(floor);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
@@ -392,8 +391,8 @@ fn fastest_level(
         }
     }
     match best {
-        Some((_, level)) => Ok(level),
-        None if highest == 0.0 => Err("not measured yet".into()),
+        Some((_, level)) => Ok(Some(level)),
+        None if highest == 0.0 => Ok(None),
         None => Err(format!("ratio {highest:.2} < {wanted:.2} asked")),
     }
 }

@@ -3,7 +3,7 @@
 use super::open_measured;
 use crate::{
     Failure, Outcome,
-    arguments::{BestArguments, Common},
+    arguments::{BestArguments, Common, What},
     code, print, print_json,
     progress::HostProgress,
     table::{Align, Table},
@@ -30,7 +30,9 @@ pub(crate) fn run(common: &Common, arguments: &BestArguments) -> Outcome {
     if ranking.ranked.is_empty() {
         let why: Vec<String> =
             ranking.rejected.iter().map(|r| format!("{}: {}", r.implementation, r.reason)).collect();
-        let message = format!("no usable implementation of {}: {}", request.algorithm, why.join("; "));
+        let level = arguments.level.map(|l| format!(" level {l}")).unwrap_or_default();
+        let what = format!("{}{level}", request.algorithm);
+        let message = format!("no usable implementation of {what}: {}", why.join("; "));
         return Err(Failure::new(code::NO_IMPLEMENTATION, message));
     }
     Ok(())
@@ -69,16 +71,11 @@ fn text(ranking: &Ranking, arguments: &BestArguments) -> String {
         table.row(vec![dash(), r.implementation.clone(), dash(), dash(), dash(), r.reason.clone()]);
     }
     text.push_str(&table.render());
-    text.push_str(
-        &format!(
-            "\nMB/s: predicted for pieces of {}, {:?}\n",
-            size::binary(arguments.size),
-            arguments.direction
-        )
-        .to_lowercase()
-        .replace("mb/s:", "MB/s:")
-        .replace("mib", "MiB")
-        .replace("kib", "KiB"),
-    );
+    let what = match arguments.direction {
+        What::Compress => "compressing",
+        What::Decompress => "decompressing",
+        What::Both => "compressing and decompressing",
+    };
+    text.push_str(&format!("\nMB/s is predicted for {what} pieces of {}\n", size::binary(arguments.size)));
     text
 }

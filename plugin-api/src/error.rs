@@ -121,6 +121,9 @@ impl From<ErrorKind> for Error {
 /// `UnexpectedEof` is truncated, `WriteZero` a full destination, other errors corrupt input.
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
+        if let Some(own) = e.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return own.clone();
+        }
         let kind = match e.kind() {
             io::ErrorKind::UnexpectedEof => ErrorKind::Truncated,
             io::ErrorKind::WriteZero => ErrorKind::DestinationTooSmall,
@@ -129,6 +132,21 @@ impl From<io::Error> for Error {
             _ => ErrorKind::Corrupt,
         };
         Self::new(kind, e.to_string())
+    }
+}
+
+/// The other way: for readers that meet a codec's error. The error itself is kept inside.
+impl From<Error> for io::Error {
+    fn from(e: Error) -> Self {
+        let kind = match e.kind {
+            ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
+            ErrorKind::DestinationTooSmall => io::ErrorKind::WriteZero,
+            ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
+            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            ErrorKind::Corrupt => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, e)
     }
 }
 
@@ -150,6 +168,12 @@ mod tests {
             assert_eq!(ErrorKind::from(Status::from(kind)), kind);
             assert_ne!(Status::from(kind), Status::OK);
         }
+    }
+
+    #[test]
+    fn an_error_survives_a_reader() {
+        let e = Error::new(ErrorKind::Internal, "why");
+        assert_eq!(Error::from(io::Error::from(e.clone())), e);
     }
 
     #[test]

@@ -368,7 +368,7 @@ impl Read for StreamDecoder {
             return Ok(0);
         }
         if let Some(e) = &self.last_error {
-            return Err(io::Error::new(io_kind(e.kind), e.clone()));
+            return Err(e.clone().into());
         }
         let room = dst.len();
         let mut written = 0;
@@ -391,7 +391,7 @@ impl Read for StreamDecoder {
         });
         outcome.map_err(|e| {
             self.last_error = Some(e.clone());
-            io::Error::new(io_kind(e.kind), e)
+            e.into()
         })
     }
 }
@@ -400,16 +400,6 @@ impl Drop for StreamDecoder {
     fn drop(&mut self) {
         // SAFETY: `pointer` is live and given up here; `state` is dropped after this.
         unsafe { (self.table.drop())(self.pointer.as_ptr()) }
-    }
-}
-
-fn io_kind(kind: ErrorKind) -> io::ErrorKind {
-    match kind {
-        ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
-        ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
-        ErrorKind::Corrupt => io::ErrorKind::InvalidData,
-        ErrorKind::Unsupported => io::ErrorKind::Unsupported,
-        _ => io::ErrorKind::Other,
     }
 }
 

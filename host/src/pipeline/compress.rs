@@ -61,7 +61,7 @@ struct Chunk {
 
 /// Compresses all of `input` to `output`.
 ///
-/// Memory: threads + 2 chunks, each with its output, and the codec's contexts.
+/// Memory: threads + 1 chunks, each with its output, and the codec's contexts.
 ///
 /// # Errors
 /// [`Error::Io`] on either side, [`Error::Codec`] when every implementation failed on a chunk.
@@ -176,8 +176,8 @@ fn in_parallel<R: Read + Send, W: Write>(
     let full = Mutex::new(full);
     let stop = AtomicBool::new(false);
     let options = done.options;
-    // One chunk for each worker, one being filled, one being written.
-    for _ in 0..threads + 1 {
+    // With `first` one more than there are workers: it is read or written while they work.
+    for _ in 0..threads {
         let _ = free_sender.send(Chunk::default());
     }
     thread::scope(|scope| {

@@ -43,11 +43,8 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
         level: arguments.level,
         hardware: Some(arguments.hardware.clone()).filter(|h| h != "auto"),
         implementation: arguments.implementation.clone(),
+        bytes: chunk_bytes.map(|b| b as u64),
         ..Request::new(&algorithm)
-    };
-    let request = match chunk_bytes {
-        Some(bytes) => request.bytes(bytes as u64),
-        None => request.bytes(pipeline::default_chunk_bytes(&algorithm, arguments.level.unwrap_or(3)) as u64),
     };
     let compressor = host.compressor(&request)?;
     let options = CompressOptions { chunk_bytes, threads: arguments.threads, ..CompressOptions::default() };

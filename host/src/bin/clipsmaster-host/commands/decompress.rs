@@ -49,7 +49,7 @@ fn decompress(
     let algorithm = detect(host, arguments, &head, path, &name)?;
     let request = Request {
         implementation: arguments.implementation.clone(),
-        stream: arguments.implementation.is_none() && bytes.is_none_or(|b| b > 64 << 20),
+        stream: arguments.implementation.is_none(),
         ..Request::new(&algorithm)
     };
     // A codec that cannot stream is better than none.

@@ -8,6 +8,7 @@ use clipsmaster_plugin_api::{
 use serde::{Deserialize, Serialize};
 use std::{
     io::Read,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -182,7 +183,7 @@ impl Compressor {
         self.decoders.links.iter().find(|l| l.info().streams && l.codec().is_ok())
     }
 
-    /// A reader of the decoded bytes of all frames in `input`.
+    /// A reader of the decoded bytes of all frames in `input`, which errors call `name`.
     ///
     /// # Errors
     /// When the decoder cannot be opened.
@@ -191,9 +192,10 @@ impl Compressor {
         link: &Link,
         input: impl Read + Send + 'static,
         memory_bytes: u64,
+        name: &Path,
     ) -> Result<StreamDecoder> {
         let opened = link.codec().and_then(|c| c.decoder(input, memory_bytes));
-        opened.map_err(|e| Error::codec(&link.id, "input", e))
+        opened.map_err(|e| Error::codec(&link.id, &name.display().to_string(), e))
     }
 }
 

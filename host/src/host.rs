@@ -6,73 +6,19 @@ use crate::{
     probe::CaseResult,
     registry::{
         Entry, ProgressFn, Registry, Snapshot,
-        report::{CodecReport, PluginReport, State, Verdict},
+        report::{CodecReport, PluginReport, State},
     },
-    selection::{self, Candidate, Direction, Profile, Ranking, Request, Wishes},
+    selection::{self, Candidate, Direction, Ranking, Request, Wishes},
 };
 use clipsmaster_plugin_api::{
     self as api,
     abi::{export, import},
 };
-use serde::Serialize;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
-
-/// Bytes of a file's head that [`Host::detect`] wants to see.
-pub const DETECT_BYTES: usize = 64 << 10;
-
-/// One line of [`Host::list`]: an implementation, or a plugin that offers none.
-#[derive(Clone, Debug, Serialize)]
-pub struct Listed {
-    /// `<algorithm>/<hardware>/<library>`; the plugin's id where no implementation is known.
-    pub implementation: String,
-    /// Algorithm; empty where no implementation is known.
-    pub algorithm: String,
-    /// Hardware.
-    pub hardware: String,
-    /// Version of the plugin.
-    pub version: String,
-    /// Version of the library it wraps.
-    pub library_version: String,
-    /// Identity of the device, empty for the CPU.
-    pub device: String,
-    /// Id of the plugin.
-    pub plugin: String,
-    /// SPDX expression.
-    pub licence: String,
-    /// Authors.
-    pub authors: String,
-    /// Where to read more.
-    pub homepage: String,
-    /// File the plugin came from; empty for the application's own.
-    pub path: PathBuf,
-    /// BLAKE3 of the file.
-    pub hash: String,
-    /// State, reason and remedy.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    /// Place among the implementations of the algorithm at the default level, from 1; 0 when disabled.
-    pub rank: Option<usize>,
-    /// Levels: lowest, default, highest.
-    pub levels: Option<(i32, i32, i32)>,
-    /// Largest chunk, in bytes; absent when there is no limit.
-    pub max_chunk_bytes: Option<u64>,
-    /// Whether it decodes streams in bounded memory.
-    pub streams: bool,
-    /// Whether instances work at the same time.
-    pub concurrent: bool,
-    /// Compression of 1 MiB at the default level, in MB/s.
-    pub compress_mb_s: Option<f64>,
-    /// Decompression of 1 MiB, in MB/s.
-    pub decompress_mb_s: Option<f64>,
-    /// Ratio at the default level, on the built-in data.
-    pub ratio: Option<f64>,
-    /// Peak memory at the default level, buffers included, in bytes.
-    pub peak_bytes: Option<u64>,
-}
 
 /// Finds, proves, measures and ranks plugins, and compresses with them. `Send + Sync`; share it by reference or `Arc`.
 #[derive(Debug)]
@@ -194,73 +140,6 @@ impl Host {
         self.registry.helper().map(|_| ())
     }
 
-    /// One line per implementation, sorted by algorithm and rank, then the plugins that offer none.
-    pub fn list(&self) -> Vec<Listed> {
-        let snapshot = self.snapshot();
-        let algorithms: std::collections::BTreeSet<&String> =
-            snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info.algorithm).collect();
-        let rankings: Vec<Ranking> =
-            algorithms.into_iter().map(|a| self.rank_in(&snapshot, &Request::new(a))).collect();
-        let mut lines: Vec<Listed> = Vec::new();
-        for entry in &snapshot.entries {
-            for codec in &entry.report.codecs {
-                lines.push(self.line(entry, Some(codec), &rankings));
-            }
-            if entry.report.codecs.is_empty() {
-                lines.push(self.line(entry, None, &rankings));
-            }
-        }
-        lines.sort_by(|a, b| {
-            let key = |l: &Listed| {
-                (l.algorithm.is_empty(), l.algorithm.clone(), l.rank.filter(|r| *r > 0).unwrap_or(usize::MAX))
-            };
-            key(a).cmp(&key(b)).then_with(|| a.implementation.cmp(&b.implementation))
-        });
-        lines
-    }
-
-    fn line(&self, entry: &Entry, codec: Option<&CodecReport>, rankings: &[Ranking]) -> Listed {
-        let plugin = &entry.report.info;
-        let verdict = codec.map_or(&entry.report.verdict, |c| entry.verdict(c)).clone();
-        let info = codec.map(|c| &c.info);
-        let id = info.map_or_else(|| plugin.id.clone(), |i| i.implementation());
-        let profile = codec.and_then(|c| Profile::new(&c.cells, c.info.level_default));
-        let size = selection::DEFAULT_BYTES;
-        let place = || rankings.iter().find_map(|r| r.ranked.iter().position(|x| x.implementation == id));
-        let rank = if self.config().disabled.contains(&id) {
-            Some(0)
-        } else {
-            verdict.is_ok().then(place).flatten().map(|p| p + 1)
-        };
-        let speed = |d| profile.as_ref().map(|p| p.throughput_mb_s(size, d));
-        let peak =
-            |c: &CodecReport| c.peak_bytes.iter().find(|(l, _)| *l == c.info.level_default).map(|p| p.1);
-        Listed {
-            implementation: id.clone(),
-            algorithm: info.map(|i| i.algorithm.clone()).unwrap_or_default(),
-            hardware: info.map(|i| i.hardware.clone()).unwrap_or_default(),
-            version: plugin.version.clone(),
-            library_version: info.map(|i| i.library_version.clone()).unwrap_or_default(),
-            device: info.map(|i| i.device.clone()).unwrap_or_default(),
-            plugin: plugin.id.clone(),
-            licence: plugin.licence.clone(),
-            authors: plugin.authors.clone(),
-            homepage: plugin.homepage.clone(),
-            path: entry.path.clone(),
-            hash: entry.hash.clone(),
-            rank,
-            levels: info.map(|i| (i.level_min, i.level_default, i.level_max)),
-            max_chunk_bytes: info.map(|i| i.max_chunk_bytes).filter(|b| *b != u64::MAX),
-            streams: info.is_some_and(|i| i.streams),
-            concurrent: info.is_some_and(|i| i.concurrent),
-            compress_mb_s: speed(Direction::Compress),
-            decompress_mb_s: speed(Direction::Decompress),
-            ratio: profile.as_ref().and_then(|p| p.ratio(p.ratio_size(size)?)),
-            peak_bytes: codec.and_then(peak),
-            verdict,
-        }
-    }
-
     /// Ranks what is installed for `request`, by the measurements there are.
     ///
     /// # Errors
@@ -285,7 +164,7 @@ impl Host {
         self.rank(request)
     }
 
-    fn rank_in(&self, snapshot: &Snapshot, request: &Request) -> Ranking {
+    pub(crate) fn rank_in(&self, snapshot: &Snapshot, request: &Request) -> Ranking {
         with_candidates(snapshot, |c| selection::rank(c, request, self.wishes(request)))
     }
 
@@ -383,52 +262,6 @@ impl Host {
         };
         let request = Request::new(&algorithm).bytes(metadata.map_or(data.len() as u64, |m| m.original_size));
         self.decompressor(&request)?.decompress(data, metadata)
-    }
-
-    /// Algorithm of a file by its first bytes (give [`DETECT_BYTES`] of them, or all), or else by the extension of `name`.
-    pub fn detect(&self, head: &[u8], name: Option<&Path>) -> Option<String> {
-        let snapshot = self.snapshot();
-        let infos: Vec<_> = snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info).collect();
-        let installed = infos.iter().map(|i| (&i.magic[..], i.algorithm.as_str()));
-        let known = algorithm::KNOWN.iter().map(|k| (k.magic, k.name));
-        let magics: Vec<(&[u8], &str)> = installed.chain(known).filter(|(m, _)| !m.is_empty()).collect();
-        let by_magic =
-            |head: &[u8]| magics.iter().find(|(m, _)| head.starts_with(m)).map(|(_, a)| (*a).to_owned());
-        let mut rest = head;
-        let mut skipped = false;
-        // Skippable frames may come first, and do not tell whose they are.
-        while let Some(len) = algorithm::skippable_frame_len(rest) {
-            skipped = true;
-            rest = rest.get(usize::try_from(len).unwrap_or(usize::MAX)..).unwrap_or_default();
-        }
-        let extension = name.and_then(Path::extension).and_then(|e| e.to_str());
-        let by_extension = || {
-            let extension = extension?;
-            let installed = infos.iter().filter(|i| !i.extension.is_empty() && i.extension == extension);
-            // A known magic at the start would have been found: a format with one does not match by name.
-            let mut nameable = installed.filter(|i| i.magic.is_empty() || skipped);
-            nameable.next().map(|i| i.algorithm.clone())
-        };
-        by_magic(rest).or_else(by_extension).or_else(|| skipped.then(|| algorithm::DEFAULT.to_owned()))
-    }
-
-    /// Usual extension of files of `algorithm`, without the dot, if it has one.
-    pub fn extension(&self, algorithm: &str) -> Option<String> {
-        let snapshot = self.snapshot();
-        let infos = snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info);
-        let mut named = infos.filter(|i| i.algorithm == algorithm && !i.extension.is_empty());
-        named.next().map(|i| i.extension.clone())
-    }
-
-    /// All extensions that installed plugins use.
-    pub fn extensions(&self) -> Vec<String> {
-        let snapshot = self.snapshot();
-        let codecs = snapshot.entries.iter().flat_map(|e| &e.report.codecs);
-        let mut all: Vec<String> =
-            codecs.map(|c| c.info.extension.clone()).filter(|e| !e.is_empty()).collect();
-        all.sort();
-        all.dedup();
-        all
     }
 
     /// Adds the application's own codec as plugin `id`, for those who may not load libraries or bring their own type. It is proven

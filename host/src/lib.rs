@@ -23,7 +23,9 @@ mod benchmark;
 mod compressor;
 mod config;
 mod error;
+mod formats;
 mod host;
+mod list;
 pub mod pipeline;
 mod probe;
 mod registry;
@@ -35,7 +37,9 @@ pub use benchmark::machine_key;
 pub use compressor::{Compressor, Metadata};
 pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
 pub use error::{Error, Result};
-pub use host::{DETECT_BYTES, Host, Listed};
+pub use formats::DETECT_BYTES;
+pub use host::Host;
+pub use list::Listed;
 pub use probe::{CaseResult, Outcome, probe_entry};
 pub use registry::{
     Entry, Progress, ProgressFn, Snapshot,

@@ -64,7 +64,7 @@ pub fn decompress<R: Read + Send + 'static, W: Write>(
     let memory = options.memory_bytes.unwrap_or_else(default_memory_bytes);
     let mut summary = Summary { chunks: 1, ..Summary::default() };
     let implementation = if let Some(link) = decompressor.streaming_link() {
-        let decoder = decompressor.decoder(link, input, memory)?;
+        let decoder = decompressor.decoder(link, input, memory, &options.input)?;
         let progress = || on_bytes(count.load(Ordering::Relaxed));
         summary.output_bytes = stream(decoder, link.id(), &mut output, options, &progress)?;
         link.id().to_owned()

@@ -11,7 +11,7 @@ use crate::{Descriptor, Error, ErrorKind, Manifest, Options, Result, Status, Una
 use abi_stable::{
     StableAbi,
     abi_stability::check_layout_compatibility,
-    library::AbiHeaderRef,
+    library::{AbiHeaderRef, LibHeader},
     prefix_type::{PrefixRef, PrefixRefTrait},
     std_types::{RSlice, RSliceMut},
 };
@@ -52,7 +52,14 @@ impl Plugin {
         // anything behind it is read; `AbiHeaderRef` is a transparent reference to it. The library stays loaded
         // (caller).
         let header = unsafe { std::mem::transmute::<NonNull<c_void>, AbiHeaderRef>(address) };
-        let library = header.upgrade().map_err(|e| one_line(&e))?;
+        Self::from_header(header.upgrade().map_err(|e| one_line(&e))?)
+    }
+
+    /// Checks the interface of a library by its header, and takes its plugin table.
+    ///
+    /// # Errors
+    /// As [`from_library`](Self::from_library).
+    pub fn from_header(library: &'static LibHeader) -> Result<Self, String> {
         if library.layout().is_none() {
             return Err("exported without layout information".into());
         }

@@ -69,8 +69,8 @@ pub(super) fn descriptor(s: &Subject) -> Finding {
 pub(super) fn round_trip(s: &Subject, level: i32, kind: Kind) -> Finding {
     let mut instance = open(&s.codec, level)?;
     let magic = s.codec.descriptor().magic;
-    // Twice through the sizes with one instance: what a call leaves behind must not matter.
-    for size in SIZES.iter().chain(SIZES.iter().rev()) {
+    // Up and, for the small ones, down again with one instance: what a call leaves behind must not matter.
+    for size in SIZES.iter().chain(SIZES[..8].iter().rev()) {
         let size = (*size as u64).min(s.codec.descriptor().max_chunk_bytes) as usize;
         let data = kind.generate(size);
         let frame = compress(&mut instance, &data)?;

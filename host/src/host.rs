@@ -3,9 +3,8 @@
 use crate::{
     Benchmarks, Config, Error, Result, algorithm,
     compressor::{Compressor, Link, Metadata},
-    probe::CaseResult,
     registry::{
-        Entry, ProgressFn, Registry, Snapshot,
+        CasesOf, Entry, ProgressFn, Registry, Snapshot,
         report::{CodecReport, PluginReport, State},
     },
     selection::{self, Candidate, Direction, Ranking, Request, Wishes},
@@ -284,7 +283,7 @@ impl Host {
     ///
     /// # Errors
     /// When the file cannot be read or there is no helper.
-    pub fn validate(&self, path: &Path) -> Result<(PluginReport, Vec<(String, Vec<CaseResult>)>)> {
+    pub fn validate(&self, path: &Path) -> Result<(PluginReport, CasesOf)> {
         self.registry.validate(path)
     }
 

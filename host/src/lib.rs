@@ -42,7 +42,7 @@ pub use host::Host;
 pub use list::Listed;
 pub use probe::{CaseResult, Outcome, probe_entry};
 pub use registry::{
-    Entry, Progress, ProgressFn, Snapshot,
+    CasesOf, Entry, Progress, ProgressFn, Snapshot,
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 pub use selection::{Direction, Ranking, Request};

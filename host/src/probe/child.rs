@@ -78,6 +78,8 @@ impl Report {
 fn limit(job: &Job) {
     let at_most = |n| Rlimit { current: Some(n), maximum: Some(n) };
     let _ = setrlimit(Resource::Core, at_most(0));
+    // Where memory ends all the same, this process goes first, not the application that asked for it.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     if let Some(bytes) = job.memory_bytes {
         let _ = setrlimit(Resource::As, at_most(bytes));
     }

@@ -47,28 +47,39 @@ const INHERITED: &[&str] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Helper {
     program: PathBuf,
+    /// Longest silence of a child, where a job's own is longer.
+    patience: Duration,
 }
 
 impl Helper {
+    fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), patience: Duration::MAX }
+    }
+
+    /// Sets the longest silence of a child, where a job's own is longer.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Looks for it: the path given, this program if it called [`probe_entry`], `clipsmaster-host` beside this
     /// program, beside a plugins folder, in PATH.
     pub(crate) fn find(given: Option<&Path>, plugin_dirs: &[PathBuf]) -> Result<Self> {
         if let Some(program) = given {
             if is_program(program) {
-                return Ok(Self { program: program.to_owned() });
+                return Ok(Self::new(program));
             }
             return Err(Error::NoProbeHelper(format!("{} is no executable file", program.display())));
         }
         if child::is_offered() {
             // Through /proc, so that a program that was replaced since it started still finds itself.
-            return Ok(Self { program: "/proc/self/exe".into() });
+            return Ok(Self::new("/proc/self/exe"));
         }
         let exe = env::current_exe().unwrap_or_default();
         let beside = exe.parent().into_iter().chain(plugin_dirs.iter().map(PathBuf::as_path));
         let path = env::var_os("PATH").unwrap_or_default();
         let folders: Vec<PathBuf> = beside.map(Path::to_owned).chain(env::split_paths(&path)).collect();
         let found = folders.iter().map(|d| d.join("clipsmaster-host")).find(|p| is_program(p));
-        found.map(|program| Self { program }).ok_or_else(|| {
+        found.map(Self::new).ok_or_else(|| {
             Error::NoProbeHelper("this program did not offer itself, and clipsmaster-host is neither beside it, beside a plugins folder, nor in PATH".into())
         })
     }
@@ -156,7 +167,7 @@ pub(crate) fn run(
     let mut silence = deadlines.silence;
     let timed_out = loop {
         let left = deadlines.total.saturating_sub(start.elapsed());
-        match receiver.recv_timeout(silence.min(left)) {
+        match receiver.recv_timeout(silence.min(helper.patience).min(left)) {
             Ok(event) => {
                 silence = silence_after(&event).unwrap_or(deadlines.silence);
                 let end = matches!(event, Event::End);

@@ -2,8 +2,9 @@
 //!
 //! Layout below the cache folder: `plugins/<hash>.so` (what is loaded), `reports/<hash>.json`,
 //! `index.json` (file identity to hash, so that unchanged files are not read again), `probing/<hash>` (the journal: a
-//! probe that began), `lock`, `benchmark.lock`. Everything is written to a temporary file, synced and
-//! renamed; what cannot be read is treated as absent and made anew.
+//! probe that began, and how often it was lost), `lock`, `benchmark.lock`, `index.lock`, and `in-use`, on which every
+//! living host holds a shared lock. Everything is written to a temporary file, synced and renamed; what cannot be read is
+//! treated as absent and made anew.
 
 use super::report::{PluginReport, State};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -66,6 +67,12 @@ impl Index {
         self.files.retain(|path, _| path.exists());
     }
 
+    /// Takes over what `learnt` has and `known` had not.
+    fn merge(&mut self, learnt: &Self, known: &Self) {
+        let new = learnt.files.iter().filter(|(path, file)| known.files.get(*path) != Some(file));
+        self.files.extend(new.map(|(path, file)| (path.clone(), file.clone())));
+    }
+
     /// Hashes of all known files outside of `folder`.
     pub(crate) fn hashes_outside(&self, folder: &Path) -> BTreeSet<&str> {
         let outside = self.files.iter().filter(|(path, _)| !path.starts_with(folder));
@@ -79,6 +86,8 @@ pub(crate) struct Cache {
     root: PathBuf,
     /// Removed with the value, when it is a temporary one.
     temporary: bool,
+    /// Locked, shared, while this host lives: nobody else may remove copies that it may still load.
+    in_use: File,
 }
 
 impl Drop for Cache {
@@ -96,25 +105,31 @@ impl Cache {
     /// When not even a temporary folder can be made.
     pub(crate) fn open(root: Option<&Path>) -> io::Result<Self> {
         if let Some(root) = root
-            && Self::prepare(root).is_ok()
+            && let Ok(in_use) = Self::prepare(root)
         {
-            return Ok(Self { root: root.to_owned(), temporary: false });
+            return Ok(Self { root: root.to_owned(), temporary: false, in_use });
         }
         let unique = format!("clipsmaster-{}-{}", std::process::id(), unique_number());
         let root = std::env::temp_dir().join(unique);
-        Self::prepare(&root)?;
-        Ok(Self { root, temporary: true })
+        let in_use = Self::prepare(&root)?;
+        Ok(Self { root, temporary: true, in_use })
     }
 
-    fn prepare(root: &Path) -> io::Result<()> {
-        for dir in [root.join("plugins"), root.join("reports"), root.join("probing")] {
-            if !dir.is_dir() {
-                DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-            }
-        }
+    fn prepare(root: &Path) -> io::Result<File> {
+        make_folders(root)?;
         // Probing whether it can be written: a read-only cache would fail at every step later.
         rustix::fs::access(root, rustix::fs::Access::WRITE_OK)?;
-        Ok(())
+        let in_use = open_lock(&root.join("in-use"))?;
+        in_use.lock_shared()?;
+        Ok(in_use)
+    }
+
+    /// Makes the folders again where somebody removed them while this host lived.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        make_folders(&self.root)
     }
 
     /// The folder.
@@ -132,12 +147,27 @@ impl Cache {
         read_json(&self.root.join("index.json")).unwrap_or_default()
     }
 
-    /// Stores the file identities.
+    /// Stores what a scan `learnt` beyond what was `known` before it, then removes what no file has any more; `held` are
+    /// hashes that this host may still use. Other hosts may have stored what they learnt in the meantime.
     ///
     /// # Errors
     /// When the cache cannot be written.
-    pub(crate) fn store_index(&self, index: &Index) -> io::Result<()> {
-        write_json(&self.root.join("index.json"), index)
+    pub(crate) fn update_index(
+        &self,
+        learnt: &Index,
+        known: &Index,
+        held: &BTreeSet<String>,
+    ) -> io::Result<()> {
+        let _lock = self.lock_file("index.lock")?;
+        let stored = self.index();
+        let mut index = stored.clone();
+        index.merge(learnt, known);
+        index.prune();
+        if index != stored {
+            write_json(&self.root.join("index.json"), &index)?;
+        }
+        self.prune(&index, held);
+        Ok(())
     }
 
     /// Whether libraries in the folder can be loaded: not where it is mounted `noexec`.
@@ -210,25 +240,40 @@ impl Cache {
         names.filter_map(|n| n.strip_suffix(".json").map(str::to_owned)).collect()
     }
 
-    /// Removes copies and reports of plugins that no known file has any more, but for quarantined ones.
-    pub(crate) fn prune(&self, index: &Index) {
+    /// Removes copies and reports of plugins that no known file has any more, but for the reports on quarantined ones.
+    /// While another host lives, nothing: plugins are loaded when they are first used, long after they were found.
+    fn prune(&self, index: &Index, held: &BTreeSet<String>) {
         let live = index.hashes_outside(&self.root);
-        for hash in self.reports().iter().filter(|h| !live.contains(h.as_str())) {
-            let quarantined = self.report(hash).is_some_and(|r| r.verdict.state == State::Quarantined);
-            if !quarantined {
-                let _ = self.forget_report(hash);
-                let _ = fs::remove_file(self.copy_path(hash));
+        let is_dead = |hash: &str| !live.contains(hash) && !held.contains(hash);
+        let _ = self.in_use.unlock();
+        if self.in_use.try_lock().is_ok() {
+            for hash in self.reports().iter().filter(|h| is_dead(h)) {
+                let quarantined = self.report(hash).is_some_and(|r| r.verdict.state == State::Quarantined);
+                if !quarantined {
+                    let _ = self.forget_report(hash);
+                }
+            }
+            for copy in fs::read_dir(self.root.join("plugins")).into_iter().flatten().flatten() {
+                let path = copy.path();
+                // Also what a host that was killed left half written.
+                let hash = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+                if is_dead(hash) {
+                    let _ = fs::remove_file(&path);
+                }
             }
         }
+        let _ = self.in_use.lock_shared();
     }
 
-    /// Notes that probing begins; the mark goes when the value is dropped, and stays when the process dies.
-    /// The second value tells whether a mark was there: an earlier probe took its host down with it.
-    pub(crate) fn begin_probe(&self, hash: &str) -> (ProbeMark, bool) {
+    /// Notes that probing a plugin with so many `strikes` begins; the mark goes when the value is dropped, and stays
+    /// when the process dies. A mark that is there already is an earlier probe that took its host down: one strike more
+    /// than it had then. The strikes with that.
+    pub(crate) fn begin_probe(&self, hash: &str, strikes: u32) -> (ProbeMark, u32) {
         let path = self.root.join("probing").join(hash);
-        let was_there = path.exists();
-        let _ = fs::write(&path, b"");
-        (ProbeMark { path }, was_there)
+        let lost: Option<u32> = fs::read_to_string(&path).ok().map(|t| t.trim().parse().unwrap_or_default());
+        let strikes = lost.map_or(strikes, |before| before.max(strikes).saturating_add(1));
+        let _ = fs::write(&path, strikes.to_string());
+        (ProbeMark { path }, strikes)
     }
 
     /// Takes the lock under which plugins are probed; other hosts with this cache wait.
@@ -248,11 +293,23 @@ impl Cache {
     }
 
     fn lock_file(&self, name: &str) -> io::Result<File> {
-        let path = self.root.join(name);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let file = open_lock(&self.root.join(name))?;
         file.lock()?;
         Ok(file)
     }
+}
+
+fn make_folders(root: &Path) -> io::Result<()> {
+    for dir in [root.join("plugins"), root.join("reports"), root.join("probing")] {
+        if !dir.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// Journal entry of a probe in progress.
@@ -335,12 +392,43 @@ mod tests {
     #[test]
     fn a_probe_that_died_leaves_its_mark() {
         let cache = Cache::open(None).expect("temporary cache");
-        let (mark, was_there) = cache.begin_probe("h");
-        assert!(!was_there);
+        let (mark, strikes) = cache.begin_probe("h", 0);
+        assert_eq!(strikes, 0);
         std::mem::forget(mark);
-        let (mark, was_there) = cache.begin_probe("h");
-        assert!(was_there);
+        // Lost again and again: they add up, though no report was ever written.
+        let (mark, strikes) = cache.begin_probe("h", 0);
+        assert_eq!(strikes, 1);
+        std::mem::forget(mark);
+        let (mark, strikes) = cache.begin_probe("h", 0);
+        assert_eq!(strikes, 2);
         drop(mark);
-        assert!(!cache.begin_probe("h").1);
+        assert_eq!(cache.begin_probe("h", 0).1, 0);
+    }
+
+    #[test]
+    fn what_another_host_may_load_or_has_stored_is_kept() {
+        let own = Cache::open(None).expect("temporary cache");
+        let root = own.root().to_owned();
+        let copy = |hash: &str| {
+            fs::write(own.copy_path(hash), hash).expect("write");
+            own.copy_path(hash)
+        };
+        let (dead, held) = (copy("dead"), copy("held"));
+        let other = Cache::open(Some(&root)).expect("same cache");
+        let mut learnt = Index::default();
+        let file = root.join("index.lock");
+        let update = |learnt: &Index, cache: &Cache| {
+            let held = BTreeSet::from(["held".to_owned()]);
+            cache.update_index(learnt, &Index::default(), &held).expect("update");
+        };
+        update(&learnt, &own);
+        assert!(dead.exists(), "the other host lives");
+        let identity = FileIdentity::of(&File::open(&file).expect("open")).expect("identity");
+        learnt.insert(file.clone(), identity, "h".into());
+        update(&learnt, &other);
+        drop(other);
+        update(&Index::default(), &own);
+        assert_eq!(own.index().hash(&file, &identity), Some("h"), "what the other learnt");
+        assert!(!dead.exists() && held.exists());
     }
 }

@@ -15,13 +15,13 @@ pub(crate) mod trust;
 use crate::{
     Config, Error, Result,
     config::SearchDir,
-    probe::{Helper, protocol::Peer},
+    probe::{CaseResult, Helper, protocol::Peer},
 };
 use cache::{Cache, FileIdentity, Index};
 use clipsmaster_plugin_api::abi::import;
 use report::{CodecReport, PluginInfo, PluginReport, State, Verdict};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -53,6 +53,9 @@ pub enum Progress {
         name: String,
     },
 }
+
+/// Outcomes of the conformance cases, by implementation.
+pub type CasesOf = Vec<(String, Vec<CaseResult>)>;
 
 /// Receives [`Progress`].
 pub type ProgressFn<'a> = &'a (dyn Fn(Progress) + Sync);
@@ -117,6 +120,8 @@ pub(crate) struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Codecs the application brought; they come first in every snapshot.
     registered: Mutex<Vec<Arc<Entry>>>,
+    /// Hashes that were in any snapshot: somebody may still hold an entry of it and load its library.
+    held: Mutex<BTreeSet<String>>,
     /// One scan at a time.
     scanning: Mutex<()>,
 }
@@ -137,6 +142,7 @@ impl Registry {
             cache,
             snapshot: RwLock::default(),
             registered: Mutex::default(),
+            held: Mutex::default(),
             scanning: Mutex::default(),
         })
     }
@@ -165,6 +171,8 @@ impl Registry {
     pub(crate) fn scan(&self, progress: ProgressFn<'_>) -> Result<()> {
         let _one = lock(&self.scanning);
         let searched = self.config.search_dirs();
+        // Where that fails, keeping copies fails too, and says why.
+        let _ = self.cache.restore();
         let known = self.cache.index();
         let mut index = known.clone();
         let mut entries = Vec::new();
@@ -185,12 +193,11 @@ impl Registry {
         if !unproven.is_empty() {
             self.prove_all(&mut entries, unproven, &availability, progress)?;
         }
-        index.prune();
-        if index != known {
-            // A cache that cannot be written costs time at the next start, nothing else.
-            let _ = self.cache.store_index(&index);
-            self.cache.prune(&index);
-        }
+        let mut held = lock(&self.held);
+        held.extend(entries.iter().map(|e| e.hash.clone()));
+        // A cache that cannot be written costs time at the next start, nothing else.
+        let _ = self.cache.update_index(&index, &known, &held);
+        drop(held);
         let before = self.snapshot();
         let files = entries.into_iter().map(|e| keep_loaded(e, &before));
         let all: Vec<Entry> =
@@ -279,7 +286,11 @@ impl Registry {
     /// The program that probes plugins.
     pub(crate) fn helper(&self) -> Result<Helper> {
         let dirs: Vec<PathBuf> = self.config.search_dirs().into_iter().map(|d| d.path).collect();
-        Helper::find(self.config.probe_helper.as_deref(), &dirs)
+        let helper = Helper::find(self.config.probe_helper.as_deref(), &dirs)?;
+        Ok(match self.config.probe_patience {
+            Some(patience) => helper.with_patience(patience),
+            None => helper,
+        })
     }
 
     /// Proves files under the cache's lock, references first, the others against them; several at a time.
@@ -309,9 +320,8 @@ impl Registry {
             {
                 return Ok((report, true));
             }
-            let (_mark, lost) = self.cache.begin_probe(hash);
-            let strikes = strikes + u32::from(lost);
-            if let Some(report) = prove::after_lost_probe(info.clone(), strikes).filter(|_| lost) {
+            let (_mark, strikes) = self.cache.begin_probe(hash, *strikes);
+            if let Some(report) = prove::after_lost_probe(info.clone(), strikes) {
                 return Ok((report, false));
             }
             prove::describe(&helper, library, info.clone(), strikes).map(|r| (r, false))
@@ -329,11 +339,12 @@ impl Registry {
             |entry: usize, entries: &[Entry]| entries[entry].report.codecs.iter().any(prove::is_reference);
         let (first, rest): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(entry, ..)| is_first(*entry, entries));
+        let mut unproven: BTreeSet<usize> = first.iter().chain(&rest).map(|(entry, ..)| *entry).collect();
         for wave in [first, rest] {
-            let peers = peers(entries, &wave);
+            let peers = peers(entries, &unproven);
             let reports = in_parallel(&wave, |(entry, library, hash)| {
-                let (_mark, _) = self.cache.begin_probe(hash);
                 let mut report = entries[*entry].report.clone();
+                let (_mark, _) = self.cache.begin_probe(hash, report.strikes);
                 for codec in 0..report.codecs.len() {
                     if !report.verdict.is_ok() || !report.codecs[codec].verdict.is_ok() {
                         continue;
@@ -351,16 +362,14 @@ impl Registry {
             });
             for ((entry, ..), report) in wave.into_iter().zip(reports) {
                 entries[entry].report = report?;
+                unproven.remove(&entry);
             }
         }
         Ok(())
     }
 
     /// Conformance of one library, with all cases, whatever is cached; against the peers installed.
-    pub(crate) fn validate(
-        &self,
-        path: &Path,
-    ) -> Result<(PluginReport, Vec<(String, Vec<crate::probe::CaseResult>)>)> {
+    pub(crate) fn validate(&self, path: &Path) -> Result<(PluginReport, CasesOf)> {
         let helper = self.helper()?;
         let path = path.canonicalize().map_err(Error::io("read", path))?;
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -509,13 +518,12 @@ fn shadow(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// Proven implementations to cross-decode with: per algorithm the reference, or else the first proven one.
-fn peers<T>(entries: &[Entry], wave: &[(usize, PathBuf, T)]) -> BTreeMap<String, Vec<Peer>> {
+/// Proven implementations to cross-decode with: per algorithm the reference, or else the first proven one. Never one of the
+/// `unproven`, also when it looks good so far: it would take a good one down with it.
+fn peers(entries: &[Entry], unproven: &BTreeSet<usize>) -> BTreeMap<String, Vec<Peer>> {
     let mut found: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
-    let in_wave = |i: usize| wave.iter().any(|(entry, ..)| *entry == i);
-    let proven: Vec<_> =
-        entries.iter().enumerate().filter(|(i, _)| !in_wave(*i)).flat_map(|(_, e)| peers_of(e)).collect();
-    for (algorithm, peer) in proven {
+    let proven = entries.iter().enumerate().filter(|(i, _)| !unproven.contains(i));
+    for (algorithm, peer) in proven.flat_map(|(_, e)| peers_of(e)) {
         found.entry(algorithm).or_default().push(peer);
     }
     for list in found.values_mut() {

@@ -1,6 +1,9 @@
 //! From what probe children said to a verdict.
 
-use super::report::{CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict};
+use super::{
+    load,
+    report::{CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
+};
 use crate::{
     Result, algorithm,
     probe::{
@@ -14,9 +17,9 @@ const DESCRIBE: Deadlines = Deadlines { silence: Duration::from_secs(2), total: 
 const CONFORM: Deadlines = Deadlines { silence: Duration::from_secs(30), total: Duration::from_secs(120) };
 /// A driver may take long to wake its device.
 const DEVICE_SILENCE: Duration = Duration::from_secs(15);
-/// Address space of a probe child, in bytes: what the largest codec needs many times over, and far from a
-/// machine's end.
-const PROBE_MEMORY_BYTES: u64 = 4 << 30;
+/// Address space of a probe child, in bytes: three times what the hungriest codec needs (xz at level 9, 700 MiB), and
+/// half of a small machine.
+const PROBE_MEMORY_BYTES: u64 = 2 << 30;
 const FOR_AUTHORS: &str = "for its author: `clipsmaster-host validate FILE` prints every case";
 /// Timeouts until a file is not touched again.
 const MOST_STRIKES: u32 = 2;
@@ -50,10 +53,7 @@ fn described(answer: Answer, known_as: PluginInfo, strikes: u32) -> PluginReport
     report.strikes = strikes;
     for event in &answer.events {
         match event {
-            Event::Incompatible(why) => {
-                let remedy = "build it against clipsmaster-plugin-api 1.x";
-                report.verdict = Verdict::new(State::Incompatible, why, remedy);
-            }
+            Event::Incompatible(why) => report.verdict = not_loaded(why),
             Event::Described { info, codecs } => {
                 report.info = info.clone();
                 report.codecs = codecs.iter().cloned().map(unproven).collect();
@@ -67,6 +67,7 @@ fn described(answer: Answer, known_as: PluginInfo, strikes: u32) -> PluginReport
                     }
                     DeviceOutcome::Failed(why) => {
                         codec.verdict = Verdict::new(State::Failed, format!("probe: {why}"), FOR_AUTHORS);
+                        codec.verdict.stderr.clone_from(&answer.stderr);
                     }
                 }
             }
@@ -79,6 +80,20 @@ fn described(answer: Answer, known_as: PluginInfo, strikes: u32) -> PluginReport
         report.verdict = Verdict::new(State::Failed, "offers no codec", "");
     }
     report
+}
+
+/// What it means that the dynamic loader (dlerror(3), in English: no locale is set) or the interface check refused a library.
+fn not_loaded(why: &str) -> Verdict {
+    if why.contains("cannot open shared object file") {
+        let remedy = "install that library; the plugin is looked at again when the system's libraries change";
+        return Verdict::new(State::Unavailable, why, remedy);
+    }
+    let remedy = if why.starts_with(load::REFUSED_BY_LOADER) {
+        "build it on this system, or on an older one"
+    } else {
+        "build it against clipsmaster-plugin-api 1.x"
+    };
+    Verdict::new(State::Incompatible, why, remedy)
 }
 
 fn unproven(info: CodecInfo) -> CodecReport {
@@ -110,7 +125,14 @@ pub(super) fn conform(
             _ => None,
         })
         .collect();
+    let refused = answer.events.iter().find_map(|e| match e {
+        Event::Incompatible(why) => Some(format!("cannot be loaded to be proven: {why}")),
+        _ => None,
+    });
     judge(report, index, &cases);
+    if let Some(why) = refused {
+        report.codecs[index].verdict = Verdict::new(State::Failed, why, "");
+    }
     if !apply_ending(report, &answer) && !report.codecs[index].verdict.is_ok() {
         report.codecs[index].verdict.stderr = answer.stderr;
     }
@@ -129,6 +151,9 @@ pub(super) fn judge(report: &mut PluginReport, index: usize, cases: &[CaseResult
         report.verdict = quarantine(report, &format!("{id} returned wrong bytes: {why}"));
     } else if let Some(why) = failed {
         report.codecs[index].verdict = Verdict::new(State::Failed, why, FOR_AUTHORS);
+    } else if cases.is_empty() {
+        report.codecs[index].verdict =
+            Verdict::new(State::Failed, "no conformance case was run", FOR_AUTHORS);
     }
 }
 

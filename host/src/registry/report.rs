@@ -183,7 +183,7 @@ impl CodecInfo {
 pub struct Cell {
     /// The implementation's own level.
     pub level: i32,
-    /// Kind of data, see [`crate::benchmark`].
+    /// Kind of data: `text`, `binary`, `floats`, `random`, or `mixed`, all of them in one.
     pub kind: String,
     /// Size of the input, in bytes.
     pub bytes: u64,
@@ -206,7 +206,7 @@ pub struct CodecReport {
     pub info: CodecInfo,
     /// How it was judged.
     pub verdict: Verdict,
-    /// Machine the cells were measured on; see [`crate::benchmark::machine_key`].
+    /// Machine the cells were measured on; see [`crate::machine_key`].
     #[serde(default)]
     pub machine: String,
     /// Measurements.
@@ -252,8 +252,9 @@ impl PluginReport {
         }
     }
 
-    /// Whether some codec lacks its device.
+    /// Whether some codec lacks its device, or the plugin a library.
     pub fn is_unavailable(&self) -> bool {
-        self.codecs.iter().any(|c| c.verdict.state == State::Unavailable)
+        self.verdict.state == State::Unavailable
+            || self.codecs.iter().any(|c| c.verdict.state == State::Unavailable)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here looks at the machine's own plugins, cache or configuration.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use clipsmaster_host::{Benchmarks, Config, Listed};
 use serde_json::Value;
 use std::{
@@ -41,7 +43,13 @@ pub(crate) fn built() -> &'static Built {
     BUILT.get_or_init(|| {
         // The same packages and targets as `cargo test --workspace`, so that features are unified as there and
         // everything is fresh.
-        let artifacts = cargo_build(&["--workspace", "--lib", "--bins", "--examples"], &target_dir());
+        let profile = profile_dir();
+        let profile = match profile.file_name().and_then(|n| n.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let arguments = ["--workspace", "--lib", "--bins", "--examples", "--profile", profile];
+        let artifacts = cargo_build(&arguments, &target_dir());
         let mut built = Built { host: PathBuf::new(), libraries: BTreeMap::new(), examples: Vec::new() };
         for artifact in artifacts {
             let name = artifact.name.strip_prefix("clipsmaster_plugin_").unwrap_or(&artifact.name);
@@ -66,7 +74,7 @@ pub(crate) struct Artifact {
     pub file: PathBuf,
 }
 
-/// Runs `cargo build` with the profile of this test.
+/// Runs `cargo build` in this package's folder; what it built.
 pub(crate) fn cargo_build(arguments: &[&str], target_dir: &Path) -> Vec<Artifact> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--message-format=json", "-q"]);

@@ -1,0 +1,86 @@
+//! Codecs that the application itself brings: proven like plugins, used by the name of their algorithm.
+
+mod support;
+
+use clipsmaster_host::{Error, Host, Request};
+use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
+use support::{Scratch, text};
+
+const HEADER_BYTES: usize = 8;
+
+/// A frame: the length, and every byte changed by `KEY`.
+struct Xor<const KEY: u8>;
+
+impl<const KEY: u8> Codec for Xor<KEY> {
+    const DESCRIPTOR: Descriptor = Descriptor::new("xor", "own");
+
+    fn open(_level: i32, _options: &Options) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn compress_bound(&self, len: usize) -> usize {
+        len + HEADER_BYTES
+    }
+
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        let len = self.compress_bound(src.len());
+        let (header, body) =
+            dst.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?.split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&(src.len() as u64).to_le_bytes());
+        body.iter_mut().zip(src).for_each(|(to, from)| *to = from ^ KEY);
+        Ok(len)
+    }
+
+    fn decompress(&mut self, mut src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while !src.is_empty() {
+            let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
+            let len = usize::try_from(u64::from_le_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
+            let (body, rest) = rest.split_at_checked(len).ok_or(ErrorKind::Truncated)?;
+            let dst = dst.get_mut(filled..filled + len).ok_or(ErrorKind::DestinationTooSmall)?;
+            dst.iter_mut().zip(body).for_each(|(to, from)| *to = from ^ 0x5a);
+            filled += len;
+            src = rest;
+        }
+        Ok(filled)
+    }
+}
+
+#[test]
+fn a_good_codec_is_listed_and_used_by_the_name_of_its_algorithm() {
+    let scratch = Scratch::new();
+    scratch.plugins(&["store"]);
+    let host = Host::open(scratch.config()).expect("a host");
+    host.register::<Xor<0x5a>>("own-xor", "1.2.3").expect("a good codec");
+    let check = || {
+        let list = host.list();
+        let line = list.iter().find(|l| l.implementation == "xor/cpu/own").expect("a line");
+        assert!(line.verdict.is_ok(), "{:?}", line.verdict);
+        assert_eq!((line.plugin.as_str(), line.version.as_str()), ("own-xor", "1.2.3"));
+        assert!(line.path.as_os_str().is_empty());
+        let data = text(50_000);
+        let (frame, metadata) = host.compress_data(&data, "xor").expect("compress");
+        assert_eq!(metadata.implementation, "xor/cpu/own");
+        assert_eq!(host.decompress_data(&frame, Some(&metadata)).expect("decompress"), data);
+        let decompressor = host.decompressor(&Request::new("xor")).expect("a decompressor");
+        assert_eq!(decompressor.decompress(&frame, None).expect("decompress"), data);
+    };
+    check();
+    host.refresh().expect("refresh");
+    check();
+    assert_eq!(host.algorithms(), ["store", "xor"]);
+}
+
+#[test]
+fn a_bad_codec_is_refused_with_the_case_it_failed() {
+    let scratch = Scratch::new();
+    let host = Host::open(scratch.config()).expect("a host");
+    // Its two directions use different keys.
+    let refused = host.register::<Xor<0x5b>>("own-xor", "1.2.3").expect_err("wrong bytes");
+    assert!(matches!(refused, Error::Usage(_)), "{refused:?}");
+    let text = refused.to_string();
+    assert!(text.contains("returned wrong bytes: round trip of"), "{text}");
+    assert!(host.list().is_empty());
+    let unknown = host.compress_data(b"text", "xor").expect_err("not registered");
+    assert!(matches!(unknown, Error::UnknownAlgorithm { .. }), "{unknown:?}");
+}

@@ -265,15 +265,15 @@ impl Cache {
         let _ = self.in_use.lock_shared();
     }
 
-    /// Notes that probing a plugin with so many `strikes` begins; the mark goes when the value is dropped, and stays
-    /// when the process dies. A mark that is there already is an earlier probe that took its host down: one strike more
-    /// than it had then. The strikes with that.
-    pub(crate) fn begin_probe(&self, hash: &str, strikes: u32) -> (ProbeMark, u32) {
+    /// Notes that probing begins; the mark goes when the value is dropped, and stays when this process is killed. How
+    /// often that has happened in a row.
+    pub(crate) fn begin_probe(&self, hash: &str) -> (ProbeMark, u32) {
         let path = self.root.join("probing").join(hash);
-        let lost: Option<u32> = fs::read_to_string(&path).ok().map(|t| t.trim().parse().unwrap_or_default());
-        let strikes = lost.map_or(strikes, |before| before.max(strikes).saturating_add(1));
-        let _ = fs::write(&path, strikes.to_string());
-        (ProbeMark { path }, strikes)
+        let before: Option<u32> =
+            fs::read_to_string(&path).ok().map(|t| t.trim().parse().unwrap_or_default());
+        let lost = before.map_or(0, |lost| lost.saturating_add(1));
+        let _ = fs::write(&path, lost.to_string());
+        (ProbeMark { path }, lost)
     }
 
     /// Takes the lock under which plugins are probed; other hosts with this cache wait.
@@ -392,17 +392,14 @@ mod tests {
     #[test]
     fn a_probe_that_died_leaves_its_mark() {
         let cache = Cache::open(None).expect("temporary cache");
-        let (mark, strikes) = cache.begin_probe("h", 0);
-        assert_eq!(strikes, 0);
-        std::mem::forget(mark);
         // Lost again and again: they add up, though no report was ever written.
-        let (mark, strikes) = cache.begin_probe("h", 0);
-        assert_eq!(strikes, 1);
-        std::mem::forget(mark);
-        let (mark, strikes) = cache.begin_probe("h", 0);
-        assert_eq!(strikes, 2);
-        drop(mark);
-        assert_eq!(cache.begin_probe("h", 0).1, 0);
+        for lost in 0..3 {
+            let (mark, so_far) = cache.begin_probe("h");
+            assert_eq!(so_far, lost);
+            std::mem::forget(mark);
+        }
+        drop(cache.begin_probe("h"));
+        assert_eq!(cache.begin_probe("h").1, 0);
     }
 
     #[test]

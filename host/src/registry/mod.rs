@@ -8,17 +8,17 @@ pub(crate) mod elf;
 pub(crate) mod load;
 mod measure;
 mod prove;
+mod proving;
 pub(crate) mod report;
 mod search;
 pub(crate) mod trust;
 
-use crate::{
-    Config, Error, Result,
-    config::SearchDir,
-    probe::{CaseResult, Helper, protocol::Peer},
-};
+use crate::{Config, Error, Result, config::SearchDir};
+pub use proving::CasesOf;
+
 use cache::{Cache, FileIdentity, Index};
 use clipsmaster_plugin_api::abi::import;
+use proving::Unproven;
 use report::{CodecReport, PluginInfo, PluginReport, State, Verdict};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,6 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, RwLock},
-    thread,
 };
 use trust::TrustCheck;
 
@@ -53,9 +52,6 @@ pub enum Progress {
         name: String,
     },
 }
-
-/// Outcomes of the conformance cases, by implementation.
-pub type CasesOf = Vec<(String, Vec<CaseResult>)>;
 
 /// Receives [`Progress`].
 pub type ProgressFn<'a> = &'a (dyn Fn(Progress) + Sync);
@@ -89,6 +85,18 @@ impl Entry {
     /// The state of one codec: the file's, unless that is `Ok`.
     pub fn verdict<'a>(&'a self, codec: &'a CodecReport) -> &'a Verdict {
         if self.report.verdict.is_ok() { &codec.verdict } else { &self.report.verdict }
+    }
+
+    /// An entry for a plugin that lives in this program.
+    fn in_process(plugin: import::Plugin, report: PluginReport) -> Self {
+        Self {
+            path: PathBuf::new(),
+            hash: format!("in-process-{}-{}", report.info.id, report.info.version),
+            report,
+            library: PathBuf::new(),
+            loaded: Arc::new(OnceLock::from(Ok(plugin))),
+            serial: Arc::default(),
+        }
     }
 
     fn with_report(&self, report: PluginReport) -> Self {
@@ -126,13 +134,6 @@ pub(crate) struct Registry {
     scanning: Mutex<()>,
 }
 
-/// A file that passed trust and the static check, and needs a proof.
-struct Unproven {
-    entry: usize,
-    info: PluginInfo,
-    strikes: u32,
-}
-
 impl Registry {
     pub(crate) fn new(config: Config) -> Result<Self> {
         let cache = Cache::open(config.cache_dir.as_deref())
@@ -164,6 +165,14 @@ impl Registry {
         *self.snapshot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(snapshot);
     }
 
+    /// Publishes the application's own codecs and these files, with what shadows what.
+    fn publish_all(&self, files: Vec<Entry>, searched: Vec<SearchDir>) {
+        let registered = lock(&self.registered).clone();
+        let own = registered.iter().map(|e| e.with_report(e.report.clone()));
+        let entries = shadow(own.chain(files).collect()).into_iter().map(Arc::new).collect();
+        self.publish(Snapshot { entries, searched });
+    }
+
     /// Searches the folders, proves what is new, and publishes the result.
     ///
     /// # Errors
@@ -185,8 +194,13 @@ impl Registry {
             let stale = entry.report.verdict.is_ok() && entry.report.codecs.is_empty()
                 || prove::is_stale(&entry.report, &availability);
             if stale && !entry.hash.is_empty() {
-                let strikes = entry.report.strikes;
-                unproven.push(Unproven { entry: entries.len(), info, strikes });
+                unproven.push(Unproven {
+                    entry: entries.len(),
+                    library: entry.library.clone(),
+                    hash: entry.hash.clone(),
+                    strikes: entry.report.strikes,
+                    info,
+                });
             }
             entries.push(entry);
         }
@@ -200,10 +214,7 @@ impl Registry {
         drop(held);
         let before = self.snapshot();
         let files = entries.into_iter().map(|e| keep_loaded(e, &before));
-        let all: Vec<Entry> =
-            lock(&self.registered).iter().map(|e| e.with_report(e.report.clone())).chain(files).collect();
-        let entries = shadow(all).into_iter().map(Arc::new).collect();
-        self.publish(Snapshot { entries, searched });
+        self.publish_all(files.collect(), searched);
         Ok(())
     }
 
@@ -283,177 +294,6 @@ impl Registry {
         text.lines().filter_map(|l| l.split_whitespace().next().map(str::to_owned)).collect()
     }
 
-    /// The program that probes plugins.
-    pub(crate) fn helper(&self) -> Result<Helper> {
-        let dirs: Vec<PathBuf> = self.config.search_dirs().into_iter().map(|d| d.path).collect();
-        let helper = Helper::find(self.config.probe_helper.as_deref(), &dirs)?;
-        Ok(match self.config.probe_patience {
-            Some(patience) => helper.with_patience(patience),
-            None => helper,
-        })
-    }
-
-    /// Proves files under the cache's lock, references first, the others against them; several at a time.
-    fn prove_all(
-        &self,
-        entries: &mut [Entry],
-        unproven: Vec<Unproven>,
-        availability: &str,
-        progress: ProgressFn<'_>,
-    ) -> Result<()> {
-        let helper = self.helper()?;
-        let _lock = self.cache.lock().map_err(Error::io("lock", self.cache.root()))?;
-        let total = unproven.len();
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        let jobs: Vec<(usize, PathBuf, String, PluginInfo, u32)> = unproven
-            .into_iter()
-            .map(|u| {
-                let e = &entries[u.entry];
-                (u.entry, e.library.clone(), e.hash.clone(), u.info, u.strikes)
-            })
-            .collect();
-        // First who they are: only then is it known who is the reference for whom.
-        let described = in_parallel(&jobs, |(_, library, hash, info, strikes)| {
-            // Another host may have proven it while this one waited for the lock.
-            if let Some(report) = self.cache.report(hash)
-                && !prove::is_stale(&report, availability)
-            {
-                return Ok((report, true));
-            }
-            let (_mark, strikes) = self.cache.begin_probe(hash, *strikes);
-            if let Some(report) = prove::after_lost_probe(info.clone(), strikes) {
-                return Ok((report, false));
-            }
-            prove::describe(&helper, library, info.clone(), strikes).map(|r| (r, false))
-        });
-        let mut waiting = Vec::new();
-        for ((entry, library, hash, ..), outcome) in jobs.into_iter().zip(described) {
-            let (report, is_done) = outcome?;
-            entries[entry].report = report;
-            if is_done {
-                continue;
-            }
-            waiting.push((entry, library, hash));
-        }
-        let is_first =
-            |entry: usize, entries: &[Entry]| entries[entry].report.codecs.iter().any(prove::is_reference);
-        let (first, rest): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(entry, ..)| is_first(*entry, entries));
-        let mut unproven: BTreeSet<usize> = first.iter().chain(&rest).map(|(entry, ..)| *entry).collect();
-        for wave in [first, rest] {
-            let peers = peers(entries, &unproven);
-            let reports = in_parallel(&wave, |(entry, library, hash)| {
-                let mut report = entries[*entry].report.clone();
-                let (_mark, _) = self.cache.begin_probe(hash, report.strikes);
-                for codec in 0..report.codecs.len() {
-                    if !report.verdict.is_ok() || !report.codecs[codec].verdict.is_ok() {
-                        continue;
-                    }
-                    let algorithm = &report.codecs[codec].info.algorithm;
-                    let peers = peers.get(algorithm).cloned().unwrap_or_default();
-                    prove::conform(&helper, library, &mut report, codec, peers)?;
-                }
-                report.availability = availability.to_owned();
-                // Written at once: a crash of this host later does not cost the work done.
-                let _ = self.cache.store_report(hash, &report);
-                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                progress(Progress::Proving { done, total, name: report.info.id.clone() });
-                Ok(report)
-            });
-            for ((entry, ..), report) in wave.into_iter().zip(reports) {
-                entries[entry].report = report?;
-                unproven.remove(&entry);
-            }
-        }
-        Ok(())
-    }
-
-    /// Conformance of one library, with all cases, whatever is cached; against the peers installed.
-    pub(crate) fn validate(&self, path: &Path) -> Result<(PluginReport, CasesOf)> {
-        let helper = self.helper()?;
-        let path = path.canonicalize().map_err(Error::io("read", path))?;
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        let info = match elf::examine(&bytes) {
-            Ok(info) => info,
-            Err(verdict) => return Ok((PluginReport::unloaded(PluginInfo::default(), verdict), Vec::new())),
-        };
-        let snapshot = self.snapshot();
-        let own = blake3::hash(&bytes).to_hex().to_string();
-        let mut report = prove::describe(&helper, &path, info, 0)?;
-        let mut cases = Vec::new();
-        for codec in 0..report.codecs.len() {
-            if !report.verdict.is_ok() || !report.codecs[codec].verdict.is_ok() {
-                continue;
-            }
-            let id = report.codecs[codec].info.implementation();
-            let algorithm = report.codecs[codec].info.algorithm.clone();
-            let others = snapshot.entries.iter().filter(|e| e.hash != own);
-            let peers = others.flat_map(|e| peers_of(e)).filter(|(a, _)| *a == algorithm).map(|(_, p)| p);
-            let peers = peers.collect();
-            cases.push((id, prove::conform(&helper, &path, &mut report, codec, peers)?));
-        }
-        Ok((report, cases))
-    }
-
-    /// Adds a codec of the application's own, proven in this process: it is the application's code already.
-    pub(crate) fn register(&self, plugin: import::Plugin) -> Result<()> {
-        let info = PluginInfo::from(plugin.manifest());
-        let mut report = PluginReport::unloaded(info, Verdict::ok());
-        let peers_known = self.snapshot();
-        for codec in plugin.codecs() {
-            let info = report::CodecInfo::new(&codec);
-            let algorithm = info.algorithm.clone();
-            report.codecs.push(CodecReport {
-                info,
-                verdict: Verdict::ok(),
-                machine: String::new(),
-                cells: Vec::new(),
-                peak_bytes: Vec::new(),
-            });
-            let peers: Vec<(String, import::Codec)> = peers_known
-                .entries
-                .iter()
-                .flat_map(|e| {
-                    let codecs = e.report.codecs.iter().filter(|c| e.verdict(c).is_ok());
-                    codecs
-                        .filter(|c| c.info.algorithm == algorithm && prove::is_reference(c))
-                        .filter_map(|c| Some((c.info.implementation(), e.codec(c.info.index).ok()?)))
-                })
-                .collect();
-            let mut cases = Vec::new();
-            crate::validate::conform(codec, &peers, &mut |event| {
-                if let crate::probe::protocol::Event::Case(case) = event {
-                    cases.push(case);
-                }
-            });
-            prove::judge(&mut report, codec.index(), &cases);
-            if let Some(bad) =
-                [&report.verdict, &report.codecs[codec.index()].verdict].into_iter().find(|v| !v.is_ok())
-            {
-                return Err(Error::Usage(format!("the codec does not keep the contract: {}", bad.reason)));
-            }
-        }
-        let loaded = Arc::new(OnceLock::from(Ok(plugin)));
-        let hash = format!("in-process-{}-{}", report.info.id, report.info.version);
-        let entry = Entry {
-            path: PathBuf::new(),
-            hash,
-            report,
-            library: PathBuf::new(),
-            loaded,
-            serial: Arc::default(),
-        };
-        lock(&self.registered).push(Arc::new(entry));
-        let before = self.snapshot();
-        let registered = lock(&self.registered).clone();
-        let entries = registered.iter().map(|e| e.with_report(e.report.clone()));
-        let files = before.entries.iter().filter(|e| !e.path.as_os_str().is_empty());
-        let all: Vec<Entry> = entries.chain(files.map(|e| e.with_report(e.report.clone()))).collect();
-        let entries = shadow(all).into_iter().map(Arc::new).collect();
-        self.publish(Snapshot { entries, searched: before.searched.clone() });
-        Ok(())
-    }
-
     /// Takes over what was measured, and a verdict that measuring led to, into the entry with that hash.
     fn update(&self, hash: &str, report: &PluginReport) {
         let mut snapshot = (*self.snapshot()).clone();
@@ -516,62 +356,6 @@ fn shadow(mut entries: Vec<Entry>) -> Vec<Entry> {
         }
     }
     entries
-}
-
-/// Proven implementations to cross-decode with: per algorithm the reference, or else the first proven one. Never one of the
-/// `unproven`, also when it looks good so far: it would take a good one down with it.
-fn peers(entries: &[Entry], unproven: &BTreeSet<usize>) -> BTreeMap<String, Vec<Peer>> {
-    let mut found: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
-    let proven = entries.iter().enumerate().filter(|(i, _)| !unproven.contains(i));
-    for (algorithm, peer) in proven.flat_map(|(_, e)| peers_of(e)) {
-        found.entry(algorithm).or_default().push(peer);
-    }
-    for list in found.values_mut() {
-        let is_reference = |p: &Peer| {
-            let mut parts = p.implementation.split('/');
-            let (algorithm, library) =
-                (parts.next().unwrap_or_default(), parts.next_back().unwrap_or_default());
-            crate::algorithm::is_reference(algorithm, library)
-        };
-        list.sort_by_key(|p| !is_reference(p));
-        list.truncate(1);
-    }
-    found
-}
-
-fn peers_of(entry: &Entry) -> Vec<(String, Peer)> {
-    let usable = entry.report.codecs.iter().filter(|c| entry.verdict(c).is_ok());
-    let usable = usable.filter(|_| !entry.library.as_os_str().is_empty());
-    usable
-        .map(|c| {
-            let implementation = c.info.implementation();
-            let peer = Peer { library: entry.library.clone(), codec: c.info.index, implementation };
-            (c.info.algorithm.clone(), peer)
-        })
-        .collect()
-}
-
-/// Runs `work` on all `jobs`, as many at a time as there are processors; answers in the order of the jobs.
-fn in_parallel<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let slots: Vec<Mutex<Option<T>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(job) = jobs.get(i) else { return };
-                    *lock(&slots[i]) = Some(work(job));
-                }
-            });
-        }
-    });
-    let answer = |slot: Mutex<Option<T>>| {
-        let inner = slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        inner.expect("every job was taken by a worker")
-    };
-    slots.into_iter().map(answer).collect()
 }
 
 /// What a device's presence depends on: the boot, the dynamic loader's cache, the device files.

@@ -2,7 +2,7 @@
 
 use super::{
     load,
-    report::{CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
+    report::{CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 use crate::{
     Result, algorithm,
@@ -23,6 +23,8 @@ const PROBE_MEMORY_BYTES: u64 = 2 << 30;
 const FOR_AUTHORS: &str = "for its author: `clipsmaster-host validate FILE` prints every case";
 /// Timeouts until a file is not touched again.
 const MOST_STRIKES: u32 = 2;
+/// Probes that may be lost in a row, their host killed, until a file is not touched again.
+const MOST_LOST_PROBES: u32 = 5;
 
 /// A job with the memory limit that fits the hardware.
 pub(super) fn job(library: &Path, task: Task, hardware: &str) -> Job {
@@ -56,7 +58,7 @@ fn described(answer: Answer, known_as: PluginInfo, strikes: u32) -> PluginReport
             Event::Incompatible(why) => report.verdict = not_loaded(why),
             Event::Described { info, codecs } => {
                 report.info = info.clone();
-                report.codecs = codecs.iter().cloned().map(unproven).collect();
+                report.codecs = codecs.iter().cloned().map(CodecReport::unproven).collect();
             }
             Event::Device { codec, outcome } => {
                 let Some(codec) = report.codecs.get_mut(*codec) else { continue };
@@ -94,16 +96,6 @@ fn not_loaded(why: &str) -> Verdict {
         "build it against clipsmaster-plugin-api 1.x"
     };
     Verdict::new(State::Incompatible, why, remedy)
-}
-
-fn unproven(info: CodecInfo) -> CodecReport {
-    CodecReport {
-        info,
-        verdict: Verdict::ok(),
-        machine: String::new(),
-        cells: Vec::new(),
-        peak_bytes: Vec::new(),
-    }
 }
 
 /// Proves the codec at `index` in a child, and notes the outcome in `report`; the cases, for those who print them.
@@ -184,14 +176,15 @@ pub(super) fn apply_ending(report: &mut PluginReport, answer: &Answer) -> bool {
     true
 }
 
-/// A probe of this file took its host down before: counts like a timeout. `None` while it may be tried again.
-pub(super) fn after_lost_probe(known_as: PluginInfo, strikes: u32) -> Option<PluginReport> {
-    if strikes < MOST_STRIKES {
+/// What it means that hosts were killed while they probed this file: nothing at first (people interrupt programs), but
+/// not for ever.
+pub(super) fn after_lost_probes(known_as: PluginInfo, lost: u32) -> Option<PluginReport> {
+    if lost < MOST_LOST_PROBES {
         return None;
     }
     let mut report = PluginReport::unloaded(known_as, Verdict::ok());
-    report.strikes = strikes;
-    report.verdict = quarantine(&report, "hosts that probed it ended before they could tell");
+    let why = format!("{lost} hosts in a row ended while they probed it");
+    report.verdict = quarantine(&report, &why);
     Some(report)
 }
 

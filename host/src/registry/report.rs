@@ -217,6 +217,19 @@ pub struct CodecReport {
     pub peak_bytes: Vec<(i32, u64)>,
 }
 
+impl CodecReport {
+    /// A report on a codec that has been described, and found nothing wrong with yet.
+    pub(crate) fn unproven(info: CodecInfo) -> Self {
+        Self {
+            info,
+            verdict: Verdict::ok(),
+            machine: String::new(),
+            cells: Vec::new(),
+            peak_bytes: Vec::new(),
+        }
+    }
+}
+
 /// Everything known about the plugin file with one content hash.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PluginReport {

@@ -128,18 +128,13 @@ fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
 }
 
-/// Does `work` on every input; goes on after a failure, as gzip does, and reports the first at the end.
+/// Does `work` on every input; goes on after a failure, as gzip does. The first failure is the outcome, later ones are told
+/// at once.
 pub(super) fn each(inputs: &[PathBuf], mut work: impl FnMut(&Path) -> Outcome) -> Outcome {
-    let mut first: Option<Failure> = None;
-    for input in inputs {
-        if let Err(failure) = work(input) {
-            if let Some(earlier) = first.replace(failure) {
-                let later = first.replace(earlier);
-                later
-                    .into_iter()
-                    .for_each(|f| drop(writeln!(io::stderr(), "clipsmaster-host: {}", f.message)));
-            }
-        }
+    let mut failures = inputs.iter().filter_map(|input| work(input).err());
+    let Some(first) = failures.next() else { return Ok(()) };
+    for later in failures {
+        let _ = writeln!(io::stderr(), "clipsmaster-host: {}", later.message);
     }
-    first.map_or(Ok(()), Err)
+    Err(first)
 }

@@ -4,7 +4,7 @@ use super::{OnBytes, Summary};
 use crate::{Compressor, Error, Result};
 use std::{
     collections::BTreeMap,
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -53,7 +53,9 @@ pub fn default_chunk_bytes(algorithm: &str, level: i32) -> usize {
 #[derive(Default)]
 struct Chunk {
     sequence: u64,
+    /// Buffer of the whole chunk's size, filled up to `input_len`.
     input: Vec<u8>,
+    input_len: usize,
     output: Vec<u8>,
     output_len: usize,
     implementation: String,
@@ -81,10 +83,15 @@ pub fn compress<R: Read + Send, W: Write>(
     let mut done = Done { output: &mut output, options, on_bytes, summary: Summary::default() };
     let mut first = Chunk::default();
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
-    // One byte more than is known to come: reading then meets the end without growing the buffer.
-    first.input.reserve_exact(known.saturating_add(1).min(chunk_bytes));
-    fill(&mut input, &mut first, chunk_bytes, options)?;
-    if threads == 1 || first.input.len() < chunk_bytes || known <= chunk_bytes {
+    // A small input needs no large buffer: one byte more than is known to come, to meet the end.
+    let first_bytes = known.saturating_add(1).min(chunk_bytes);
+    fill(&mut input, &mut first, first_bytes, options)?;
+    if first.input_len == first_bytes && first_bytes < chunk_bytes {
+        // It has grown since its size was asked for.
+        first.input.resize(chunk_bytes, 0);
+        first.input_len += fill_from(&mut input, &mut first.input[first_bytes..], options)?;
+    }
+    if threads == 1 || first.input_len < chunk_bytes || known <= chunk_bytes {
         inline(compressor, &mut input, first, chunk_bytes, &mut done)?;
     } else {
         in_parallel(compressor, input, first, chunk_bytes, threads, &mut done)?;
@@ -103,13 +110,29 @@ fn fill(
     chunk_bytes: usize,
     options: &CompressOptions,
 ) -> Result<()> {
-    chunk.input.clear();
-    let mut limited = input.take(chunk_bytes as u64);
-    limited.read_to_end(&mut chunk.input).map_err(Error::io("read", &options.input)).map(|_| ())
+    if chunk.input.len() != chunk_bytes {
+        chunk.input = vec![0; chunk_bytes];
+    }
+    chunk.input_len = fill_from(input, &mut chunk.input, options)?;
+    Ok(())
+}
+
+/// Reads until `buffer` is full or the input ends; the bytes read. (`Read::read_to_end` would read in small steps.)
+fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions) -> Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match input.read(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read", &options.input)(e)),
+        }
+    }
+    Ok(len)
 }
 
 fn work(compressor: &Compressor, chunk: &mut Chunk) -> Result<()> {
-    let written = compressor.compress_into(&chunk.input, &mut chunk.output)?;
+    let written = compressor.compress_into(&chunk.input[..chunk.input_len], &mut chunk.output)?;
     chunk.output_len = written.len;
     if chunk.implementation != written.implementation {
         written.implementation.clone_into(&mut chunk.implementation);
@@ -130,7 +153,7 @@ impl<W: Write> Done<'_, W> {
         let frame = &chunk.output[..chunk.output_len];
         self.output.write_all(frame).map_err(Error::io("write", &self.options.output))?;
         let summary = &mut self.summary;
-        summary.input_bytes += chunk.input.len() as u64;
+        summary.input_bytes += chunk.input_len as u64;
         summary.output_bytes += frame.len() as u64;
         summary.chunks += 1;
         match summary.implementations.get_mut(&chunk.implementation) {
@@ -152,11 +175,11 @@ fn inline<R: Read, W: Write>(
     loop {
         work(compressor, &mut chunk)?;
         done.write(&chunk)?;
-        if chunk.input.len() < chunk_bytes {
+        if chunk.input_len < chunk_bytes {
             return Ok(());
         }
         fill(input, &mut chunk, chunk_bytes, done.options)?;
-        if chunk.input.is_empty() {
+        if chunk.input_len == 0 {
             return Ok(());
         }
     }
@@ -214,8 +237,8 @@ fn read_chunks(
 ) -> Result<()> {
     let mut chunk = first;
     for sequence in 0.. {
-        let is_last = chunk.input.len() < chunk_bytes;
-        let is_empty = chunk.input.is_empty();
+        let is_last = chunk.input_len < chunk_bytes;
+        let is_empty = chunk.input_len == 0;
         chunk.sequence = sequence;
         if is_empty || full.send(chunk).is_err() || is_last {
             break;
@@ -225,7 +248,6 @@ fn read_chunks(
             break;
         }
         chunk = next;
-        chunk.input.reserve_exact(chunk_bytes.saturating_sub(chunk.input.capacity()));
         fill(&mut input, &mut chunk, chunk_bytes, options)?;
     }
     Ok(())

@@ -183,26 +183,29 @@ fn start_up(scratch: &Path) -> Answer<()> {
 fn scaling(input: &Path, scratch: &Path) -> Answer<()> {
     let bytes = fs::metadata(input)?.len();
     println!("compress --algorithm zstd --level 3, {:.0} MiB", bytes as f64 / MIB);
-    let compress = |threads: usize, input: &Path| -> Answer<(f64, u64)> {
+    let command = |threads: usize, input: &Path, output: &str| -> Answer<Command> {
         let mut command = host(scratch)?;
         command.args(["compress", "--algorithm", "zstd", "--level", "3", "--force", "--threads"]);
-        command.arg(threads.to_string()).arg(input).arg("-o").arg(scratch.join("out.zst"));
-        watched(command)
+        command.arg(threads.to_string()).arg(input).arg("-o").arg(scratch.join(output));
+        Ok(command)
     };
-    let (mut one, mut two, mut memory) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..7 {
+    let compress = |threads: usize, input: &Path| watched(command(threads, input, "out.zst")?);
+    let (mut one, mut two, mut both, mut memory) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for _ in 0..11 {
         one.push(compress(1, input)?.0);
         let (seconds, peak) = compress(2, input)?;
         two.push(seconds);
         memory = memory.max(peak);
+        let start = Instant::now();
+        let mut other = command(1, input, "other.zst")?.spawn()?;
+        compress(1, input)?;
+        other.wait()?;
+        both.push(start.elapsed().as_secs_f64());
     }
-    let (one, two) = (median(&mut one), median(&mut two));
-    println!(
-        "  1 thread {:.0} MB/s, 2 threads {:.0} MB/s: {:.2}x",
-        bytes as f64 / 1e6 / one,
-        bytes as f64 / 1e6 / two,
-        one / two
-    );
+    let (one, two, both) = (median(&mut one), median(&mut two), median(&mut both));
+    let mb_s = |seconds: f64| bytes as f64 / 1e6 / seconds;
+    println!("  1 thread {:.0} MB/s, 2 threads {:.0} MB/s: {:.2}x", mb_s(one), mb_s(two), one / two);
+    println!("  two programs of 1 thread at once, the machine's own limit: {:.2}x", 2.0 * one / both);
     let twice = scratch.join("twice");
     let content = fs::read(input)?;
     fs::write(&twice, [&content[..], &content[..]].concat())?;

@@ -15,6 +15,9 @@ use std::{
     time::Instant,
 };
 
+/// Most memory for chunks beyond those that are worked on, read or written.
+const SPARE_BYTES: usize = 32 << 20;
+
 /// How to compress a stream.
 #[derive(Clone, Debug, Default)]
 pub struct CompressOptions {
@@ -63,7 +66,7 @@ struct Chunk {
 
 /// Compresses all of `input` to `output`.
 ///
-/// Memory: threads + 1 chunks, each with its output, and the codec's contexts.
+/// Memory: threads + 1 chunks, each with its output, up to 32 MiB more, and the codec's contexts.
 ///
 /// # Errors
 /// [`Error::Io`] on either side, [`Error::Codec`] when every implementation failed on a chunk.
@@ -199,8 +202,10 @@ fn in_parallel<R: Read + Send, W: Write>(
     let full = Mutex::new(full);
     let stop = AtomicBool::new(false);
     let options = done.options;
-    // With `first` one more than there are workers: it is read or written while they work.
-    for _ in 0..threads {
+    // With `first` one more than there are workers: it is read or written while they work. And some to spare: chunks differ,
+    // and one that is done early waits for its turn to be written.
+    let spare = (SPARE_BYTES / (2 * chunk_bytes)).min(threads);
+    for _ in 0..threads + spare {
         let _ = free_sender.send(Chunk::default());
     }
     thread::scope(|scope| {

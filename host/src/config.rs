@@ -94,7 +94,10 @@ impl Config {
         let file = config_dir.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let mut config = Self {
             standard_dirs: true,
-            cache_dir: from_var("CLIPSMASTER_CACHE_DIR").or_else(|| xdg("XDG_CACHE_HOME", ".cache")),
+            // What lies in the cache is loaded, so it does not come from the caller of a privileged program either.
+            cache_dir: from_var("CLIPSMASTER_CACHE_DIR")
+                .or_else(|| xdg("XDG_CACHE_HOME", ".cache"))
+                .filter(|_| !raised),
             config_dir,
             probe_helper: from_var("CLIPSMASTER_PROBE_HELPER").filter(|_| !raised),
             trust: file.trust.unwrap_or_default(),
@@ -231,6 +234,21 @@ pub(crate) fn raised_privileges() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_example_of_a_configuration_is_valid() {
+        let text = include_str!("../../configs/config.yaml");
+        let file: File = serde_saphyr::from_str(text).expect("valid");
+        assert_eq!(file.trust, Some(Trust::Owner));
+        assert_eq!(file.pin["gzip"], "gzip/cpu/zlib-rs");
+        // And every line that is commented out, too.
+        let all: String =
+            text.lines().map(|l| l.strip_prefix("#: ").unwrap_or(l).to_owned() + "\n").collect();
+        let file: File = serde_saphyr::from_str(&all).expect("valid");
+        assert_eq!(file.plugin_dirs, [PathBuf::from("/opt/my-plugins")]);
+        assert!(file.disable.contains("lz4/cpu/lz4_flex"));
+        assert!(serde_saphyr::from_str::<File>("pins: {}").is_err(), "unknown keys are errors");
+    }
 
     #[test]
     fn relative_and_empty_folders_are_not_searched() {

@@ -121,9 +121,9 @@ impl Host {
         self.registry.config()
     }
 
-    /// Folder of the cache, and whether it is a temporary one because the proper one cannot be written.
-    pub fn cache_folder(&self) -> (&Path, bool) {
-        (self.registry.cache().root(), self.registry.cache().is_temporary())
+    /// Folder of the cache, and if that is a temporary one, why the proper one cannot be used.
+    pub fn cache_folder(&self) -> (&Path, Option<&str>) {
+        (self.registry.cache().root(), self.registry.cache().why_temporary())
     }
 
     /// Whether private copies can be loaded; otherwise plugins are loaded in place.

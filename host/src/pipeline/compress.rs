@@ -41,8 +41,6 @@ pub fn default_chunk_bytes(algorithm: &str, level: i32) -> usize {
         ("zstd", ..=4) => 4 * MIB,
         ("zstd", 5..=12) => 8 * MIB,
         ("zstd", _) => 32 * MIB,
-        // The window is 64 KiB (lz4, snappy) or 32 KiB (gzip), a bzip2 block at most 900 kB.
-        ("lz4" | "snappy" | "gzip", _) => MIB,
         ("bzip2", _) => 3_600_000,
         // Three dictionaries, as xz -T does; they are 1 to 64 MiB.
         ("lzma", ..=3) => 8 * MIB,

@@ -6,7 +6,11 @@
 //! living host holds a shared lock. Everything is written to a temporary file, synced and renamed; what cannot be read is
 //! treated as absent and made anew.
 
-use super::report::{PluginReport, State};
+use super::{
+    report::{PluginReport, State},
+    trust::TrustCheck,
+};
+use crate::config::Trust;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -84,39 +88,45 @@ impl Index {
 #[derive(Debug)]
 pub(crate) struct Cache {
     root: PathBuf,
-    /// Removed with the value, when it is a temporary one.
-    temporary: bool,
+    /// Why it is a temporary one, removed with the value; `None` for the proper folder.
+    temporary: Option<String>,
     /// Locked, shared, while this host lives: nobody else may remove copies that it may still load.
     in_use: File,
 }
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        if self.temporary {
+        if self.temporary.is_some() {
             let _ = fs::remove_dir_all(&self.root);
         }
     }
 }
 
 impl Cache {
-    /// Opens or makes the folder; without one, or where it cannot be written, a temporary one.
+    /// Opens or makes the folder; without one, or where it cannot be used, a temporary one.
     ///
     /// # Errors
     /// When not even a temporary folder can be made.
     pub(crate) fn open(root: Option<&Path>) -> io::Result<Self> {
-        if let Some(root) = root
-            && let Ok(in_use) = Self::prepare(root)
-        {
-            return Ok(Self { root: root.to_owned(), temporary: false, in_use });
-        }
+        let why_not = match root.map(|root| (root, Self::prepare(root))) {
+            Some((root, Ok(in_use))) => {
+                return Ok(Self { root: root.to_owned(), temporary: None, in_use });
+            }
+            Some((root, Err(e))) => format!("{}: {e}", root.display()),
+            None => "no cache folder is configured".to_owned(),
+        };
         let unique = format!("clipsmaster-{}-{}", std::process::id(), unique_number());
         let root = std::env::temp_dir().join(unique);
+        // Not if it exists: in a folder that all may write, somebody else may have made it.
+        DirBuilder::new().mode(0o700).create(&root)?;
         let in_use = Self::prepare(&root)?;
-        Ok(Self { root, temporary: true, in_use })
+        Ok(Self { root, temporary: Some(why_not), in_use })
     }
 
     fn prepare(root: &Path) -> io::Result<File> {
         make_folders(root)?;
+        // What lies here is loaded: the rule for plugins holds for it too.
+        TrustCheck::new(Trust::Owner).folder(root).map_err(io::Error::other)?;
         // Probing whether it can be written: a read-only cache would fail at every step later.
         rustix::fs::access(root, rustix::fs::Access::WRITE_OK)?;
         let in_use = open_lock(&root.join("in-use"))?;
@@ -137,9 +147,9 @@ impl Cache {
         &self.root
     }
 
-    /// Whether the folder is forgotten when the host ends, because the proper one cannot be used.
-    pub(crate) fn is_temporary(&self) -> bool {
-        self.temporary
+    /// Why the folder is one that is forgotten when the host ends; `None` for the proper one.
+    pub(crate) fn why_temporary(&self) -> Option<&str> {
+        self.temporary.as_deref()
     }
 
     /// The file identities known; empty when the record is damaged.
@@ -387,6 +397,18 @@ mod tests {
         assert!(!cache.has_copy(&hash, &index));
         cache.keep_copy(&mut File::open(&source).expect("open"), &mut index).expect("copy");
         assert!(cache.has_copy(&hash, &index));
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let own = Cache::open(None).expect("temporary cache");
+        let open_to_all = own.root().join("open");
+        fs::create_dir(&open_to_all).expect("folder");
+        fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o777)).expect("mode");
+        let cache = Cache::open(Some(&open_to_all)).expect("another one");
+        assert_ne!(cache.root(), open_to_all);
+        assert!(cache.why_temporary().is_some_and(|why| why.contains("writable by everyone")));
     }
 
     #[test]

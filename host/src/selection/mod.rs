@@ -12,7 +12,7 @@ use crate::{
     registry::report::{Cell, CodecInfo},
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of the reference's ratio a CPU implementation must reach.
 const CPU_RATIO_FLOOR: f64 = 0.99;
@@ -167,8 +167,8 @@ pub struct Ranking {
 
 /// Ranks the candidates of one algorithm.
 ///
-/// A level means *at least the ratio the reference implementation reaches at that level* (a share of it, see
-/// [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
+/// A level means *at least the ratio the reference implementation reaches at that level* on every kind of data (a share
+/// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
 /// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise. Pins come first, disabled ones not at all,
 /// an exact [`Request::implementation`] bypasses all of it. Ties end on the name. What has not been
 /// measured stands behind what has, the reference first.
@@ -188,7 +188,7 @@ pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>)
     let level = request.level.or(reference.map(|r| r.info.level_default)).unwrap_or_default();
     let asked = Asked::new(reference.as_ref(), level, request);
     ranking.reference = reference.map(|r| r.info.implementation());
-    ranking.asked_ratio = asked.ratio;
+    ranking.asked_ratio = asked_ratio(reference.as_ref(), &asked);
 
     let mut scored = Vec::new();
     for candidate in &eligible {
@@ -304,9 +304,9 @@ struct Asked {
     level: i32,
     /// Whether the level is one of the reference's; otherwise it is each implementation's own.
     comparable: bool,
-    /// Size class of the ratio, in bytes, and the ratio.
+    /// Size class of the ratios, in bytes, and the ratios by kind of data; none until measured.
     size: u64,
-    ratio: Option<f64>,
+    ratios: BTreeMap<String, f64>,
 }
 
 impl Asked {
@@ -319,8 +319,18 @@ impl Asked {
             level,
             comparable,
             size,
-            ratio: profile.and_then(|p| p.ratio(size)),
+            ratios: profile.and_then(|p| p.ratios(size).cloned()).unwrap_or_default(),
         }
+    }
+
+    /// The kind of data on which `profile` comes worst off against what is asked: its share, ratio, and kind.
+    fn worst(&self, profile: &Profile) -> Option<(f64, f64, &str)> {
+        let reached = profile.ratios(self.size)?;
+        let shares = self.ratios.iter().filter_map(|(kind, asked)| {
+            let ratio = reached.get(kind)?;
+            Some((ratio / asked, *ratio, kind.as_str()))
+        });
+        shares.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 }
 
@@ -364,37 +374,50 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
     }
     // Nothing to compare yet: the nearest level of its own, behind what is measured.
     let unmeasured = || Score { seconds: None, ..at(asked.level.clamp(c.info.level_min, c.info.level_max)) };
-    let Some(wanted) = asked.ratio else { return Ok(unmeasured()) };
-    Ok(fastest_level(c, asked, wanted, request, &fits)?.map_or_else(unmeasured, at))
+    if asked.ratios.is_empty() {
+        return Ok(unmeasured());
+    }
+    Ok(fastest_level(c, asked, request, &fits)?.map_or_else(unmeasured, at))
 }
 
-/// The own level that reaches the ratio asked for in the least time; `None` when no level has been measured.
+/// The own level that reaches the ratio asked for, on every kind of data, in the least time; `None` when no level has
+/// been measured.
 fn fastest_level(
     c: &Candidate<'_>,
     asked: &Asked,
-    wanted: f64,
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
 ) -> Result<Option<i32>, String> {
     let floor = if c.info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
-    let wanted = wanted * request.ratio_floor.unwrap_or(floor);
+    let floor = request.ratio_floor.unwrap_or(floor);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
     let mut best: Option<(f64, i32)> = None;
-    let mut highest = 0.0_f64;
+    let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
         let Some(profile) = Profile::new(c.cells, level) else { continue };
-        let Some(ratio) = profile.ratio(asked.size) else { continue };
-        highest = highest.max(ratio);
+        let Some((share, ratio, kind)) = asked.worst(&profile) else { continue };
+        if share < floor {
+            if nearest.as_ref().is_none_or(|(s, _)| share > *s) {
+                let wanted = asked.ratios[kind] * floor;
+                nearest = Some((share, format!("ratio {ratio:.2} < {wanted:.2} asked, on {kind}")));
+            }
+            continue;
+        }
         let seconds = profile.seconds(request.size(), request.direction);
-        if ratio >= wanted && best.is_none_or(|(s, _)| seconds < s) {
+        if best.is_none_or(|(s, _)| seconds < s) {
             best = Some((seconds, level));
         }
     }
-    match best {
-        Some((_, level)) => Ok(Some(level)),
-        None if highest == 0.0 => Ok(None),
-        None => Err(format!("ratio {highest:.2} < {wanted:.2} asked")),
+    match (best, nearest) {
+        (Some((_, level)), _) => Ok(Some(level)),
+        (None, Some((_, why))) => Err(why),
+        (None, None) => Ok(None),
     }
+}
+
+/// The ratio a level asks for, as people are told it: the mean over the kinds of data.
+fn asked_ratio(reference: Option<&Candidate<'_>>, asked: &Asked) -> Option<f64> {
+    Profile::new(reference?.cells, asked.level).filter(|_| asked.comparable)?.ratio(asked.size)
 }
 
 fn out_of_range(c: &Candidate<'_>, level: i32) -> String {

@@ -14,14 +14,14 @@ pub struct Profile {
     points: BTreeMap<u64, Point>,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 struct Point {
     compress_s: f64,
     decompress_s: f64,
     compress_mad_s: f64,
     decompress_mad_s: f64,
-    /// Geometric mean of the ratios of [`RATIO_KINDS`]; 0 where none was measured.
-    ratio: f64,
+    /// Ratio by kind, of [`RATIO_KINDS`].
+    ratios: BTreeMap<String, f64>,
 }
 
 impl Profile {
@@ -56,7 +56,7 @@ impl Profile {
 
     /// Noise of the measurement behind [`seconds`](Self::seconds), relative: median absolute deviation over time.
     pub fn noise(&self, bytes: u64, direction: Direction) -> f64 {
-        let point = self.nearest(bytes, |_| true).map(|(_, p)| p).unwrap_or_default();
+        let Some((_, point)) = self.nearest(bytes, |_| true) else { return 0.0 };
         let mad = direction.of(point.compress_mad_s, point.decompress_mad_s);
         let time = point.seconds(direction);
         if time > 0.0 { mad / time } else { 0.0 }
@@ -64,12 +64,19 @@ impl Profile {
 
     /// Size class at which ratios for `bytes` bytes are compared: the nearest measured size that has one.
     pub fn ratio_size(&self, bytes: u64) -> Option<u64> {
-        self.nearest(bytes, |p| p.ratio > 0.0).map(|(size, _)| size)
+        self.nearest(bytes, |p| !p.ratios.is_empty()).map(|(size, _)| size)
     }
 
-    /// Ratio at a measured size.
+    /// Ratio at a measured size: geometric mean over the kinds of data that can shrink.
     pub fn ratio(&self, size: u64) -> Option<f64> {
-        self.points.get(&size).map(|p| p.ratio).filter(|r| *r > 0.0)
+        let ratios = self.ratios(size)?;
+        let logs: f64 = ratios.values().map(|r| r.ln()).sum();
+        Some((logs / ratios.len() as f64).exp())
+    }
+
+    /// Ratio by kind of data at a measured size; none where nothing that can shrink was measured.
+    pub fn ratios(&self, size: u64) -> Option<&BTreeMap<String, f64>> {
+        self.points.get(&size).map(|p| &p.ratios).filter(|r| !r.is_empty())
     }
 
     /// Throughput in MB/s (10^6 bytes) for `bytes` bytes.
@@ -77,28 +84,25 @@ impl Profile {
         bytes as f64 / 1e6 / self.seconds(bytes, direction)
     }
 
-    fn nearest(&self, bytes: u64, wanted: impl Fn(&Point) -> bool) -> Option<(u64, Point)> {
+    fn nearest(&self, bytes: u64, wanted: impl Fn(&Point) -> bool) -> Option<(u64, &Point)> {
         let distance = |size: u64| ((size.max(1) as f64).ln() - (bytes.max(1) as f64).ln()).abs();
         let points = self.points.iter().filter(|(_, p)| wanted(p));
-        points.min_by(|a, b| distance(*a.0).total_cmp(&distance(*b.0))).map(|(s, p)| (*s, *p))
+        points.min_by(|a, b| distance(*a.0).total_cmp(&distance(*b.0))).map(|(s, p)| (*s, p))
     }
 }
 
 impl Point {
     fn mean(cells: &[&Cell]) -> Self {
         let mean = |f: fn(&Cell) -> f64| cells.iter().map(|c| f(c)).sum::<f64>() / cells.len() as f64;
-        let logs: Vec<f64> = cells
-            .iter()
-            .filter(|c| RATIO_KINDS.contains(&c.kind.as_str()) && c.compressed_bytes > 0)
-            .map(|c| (c.bytes as f64 / c.compressed_bytes as f64).ln())
-            .collect();
-        let ratio = if logs.is_empty() { 0.0 } else { (logs.iter().sum::<f64>() / logs.len() as f64).exp() };
+        let counted =
+            cells.iter().filter(|c| RATIO_KINDS.contains(&c.kind.as_str()) && c.compressed_bytes > 0);
+        let ratios = counted.map(|c| (c.kind.clone(), c.bytes as f64 / c.compressed_bytes as f64)).collect();
         Self {
             compress_s: mean(|c| c.compress_s),
             decompress_s: mean(|c| c.decompress_s),
             compress_mad_s: mean(|c| c.compress_mad_s),
             decompress_mad_s: mean(|c| c.decompress_mad_s),
-            ratio,
+            ratios,
         }
     }
 

@@ -106,7 +106,7 @@ fn a_ratio_below_the_one_asked_for_loses_with_its_numbers() {
     let isal = Installed::new("cpu", "isal", &[cell(1, 581.0, 3.11)]);
     let ranking = ranked(&[zlib(), isal], 6);
     assert_eq!(names(&ranking), [("gzip/cpu/zlib-rs", 6)]);
-    assert_eq!(reason(&ranking, "gzip/cpu/isal"), "ratio 3.11 < 3.46 asked");
+    assert_eq!(reason(&ranking, "gzip/cpu/isal"), "ratio 3.11 < 3.46 asked, on text");
 }
 
 #[test]

@@ -17,7 +17,8 @@ struct Folder {
 struct Diagnosis {
     folders: Vec<Folder>,
     cache: String,
-    cache_is_temporary: bool,
+    /// Why the cache is a temporary one, if it is.
+    cache_is_temporary: Option<String>,
     loads_private_copies: bool,
     probe_helper: Option<String>,
     trust: String,
@@ -67,7 +68,7 @@ fn diagnose(host: &Host) -> Diagnosis {
     Diagnosis {
         folders: folders.collect(),
         cache: cache.display().to_string(),
-        cache_is_temporary,
+        cache_is_temporary: cache_is_temporary.map(str::to_owned),
         loads_private_copies: host.loads_copies(),
         probe_helper: host.check_probe_helper().err().map(|e| e.to_string()),
         trust: format!("{:?}", host.config().trust).to_lowercase(),
@@ -85,11 +86,9 @@ fn text(d: &Diagnosis) -> String {
         let state = if f.exists { format!("{} plugins", f.plugins) } else { "not there".into() };
         text.push_str(&format!("  {} ({}): {state}\n", f.path, f.origin));
     }
-    let temporary = if d.cache_is_temporary {
-        "\n  this is a temporary folder: the cache cannot be written, so every start proves plugins anew; set CLIPSMASTER_CACHE_DIR"
-    } else {
-        ""
-    };
+    let temporary = d.cache_is_temporary.as_ref().map_or_else(String::new, |why| {
+        format!("\n  temporary, so every start proves plugins anew: {why}; mend that, or set CLIPSMASTER_CACHE_DIR")
+    });
     text.push_str(&format!("cache\n  {}{temporary}\n", d.cache));
     if !d.loads_private_copies {
         text.push_str("  it is mounted noexec: plugins are loaded in place; do not replace them while a host runs, or set CLIPSMASTER_CACHE_DIR\n");

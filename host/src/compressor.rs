@@ -55,7 +55,8 @@ pub struct Compressor {
 
 impl Compressor {
     pub(crate) fn new(algorithm: String, encoders: Vec<Link>, decoders: Vec<Link>) -> Self {
-        Self { algorithm, encoders: Chain::new(encoders), decoders: Chain::new(decoders) }
+        let (encoders, decoders) = (Chain::new(encoders, false), Chain::new(decoders, true));
+        Self { algorithm, encoders, decoders }
     }
 
     /// Algorithm of the frames.
@@ -81,6 +82,13 @@ impl Compressor {
     /// What failed so far, and why the next implementation took over.
     pub fn failures(&self) -> Vec<String> {
         [&self.encoders, &self.decoders].iter().flat_map(|c| lock(&c.failures).clone()).collect()
+    }
+
+    /// Memory, in bytes, that compressing chunks of `len` bytes takes beside the buffers; 0 if unknown.
+    pub(crate) fn scratch_bytes(&self, len: usize) -> u64 {
+        let link = self.encoders.current();
+        let known = link.and_then(|l| l.codec().ok()?.scratch_bytes(l.level, len).ok());
+        known.unwrap_or_default()
     }
 
     /// Compresses `data` into whole frames.
@@ -120,9 +128,9 @@ impl Compressor {
             // Once, also for no data: an empty frame.
             loop {
                 let (chunk, after) = rest.split_at(rest.len().min(most));
-                let bound = instance.compress_bound(chunk.len())?;
-                if out.len() < len + bound {
-                    out.resize(len + bound, 0);
+                let needed = len + checked_bound(instance, chunk.len())?;
+                if out.len() < needed {
+                    out.resize(needed, 0);
                 }
                 len += instance.compress(chunk, &mut out[len..])?;
                 rest = after;
@@ -178,9 +186,10 @@ impl Compressor {
         Ok((out, link.id.clone()))
     }
 
-    /// The best implementation that decodes streams in bounded memory and can be loaded.
+    /// The best implementation that decodes streams in bounded memory and can be loaded. A codec that wants one call at a
+    /// time is not among them: a stream is one long call.
     pub(crate) fn streaming_link(&self) -> Option<&Link> {
-        self.decoders.links.iter().find(|l| l.info().streams && l.codec().is_ok())
+        self.decoders.links.iter().find(|l| l.info().streams && l.info().concurrent && l.codec().is_ok())
     }
 
     /// A reader of the decoded bytes of all frames in `input`, which errors call `name`.
@@ -205,6 +214,18 @@ pub(crate) struct Written<'a> {
     pub implementation: &'a str,
     pub hardware: &'a str,
     pub level: i32,
+}
+
+/// Space for a chunk of `len` bytes. Conformance has seen the bound of a few sizes only.
+fn checked_bound(instance: &Instance, len: usize) -> api::Result<usize> {
+    let bound = instance.compress_bound(len)?;
+    let most = len.saturating_mul(2).saturating_add(1 << 20);
+    if bound > most {
+        return Err(api::Error::internal(format!(
+            "compress_bound({len}) is {bound}: more than twice the input"
+        )));
+    }
+    Ok(bound)
 }
 
 fn zeroed(len: usize) -> api::Result<Vec<u8>> {
@@ -282,12 +303,13 @@ impl Link {
     }
 
     fn call<T>(&self, work: &mut impl FnMut(&Self, &mut Instance) -> api::Result<T>) -> api::Result<T> {
+        // Declared first: an instance that is not kept ends before the lock does.
+        let _alone = (!self.info().concurrent).then(|| lock(&self.entry.serial));
         let idle = lock(&self.idle).pop();
         let mut instance = match idle {
             Some(instance) => instance,
             None => self.codec()?.open(self.level, &Options::default())?,
         };
-        let _alone = (!self.info().concurrent).then(|| lock(&self.entry.serial));
         let answer = work(self, &mut instance);
         if !instance.is_poisoned() {
             lock(&self.idle).push(instance);
@@ -302,11 +324,13 @@ struct Chain {
     links: Vec<Link>,
     first_good: AtomicUsize,
     failures: Mutex<Vec<String>>,
+    /// Whether the input may be to blame for an error: frames may be damaged, data to compress may not.
+    decodes: bool,
 }
 
 impl Chain {
-    fn new(links: Vec<Link>) -> Self {
-        Self { links, first_good: AtomicUsize::new(0), failures: Mutex::default() }
+    fn new(links: Vec<Link>, decodes: bool) -> Self {
+        Self { links, first_good: AtomicUsize::new(0), failures: Mutex::default(), decodes }
     }
 
     fn current(&self) -> Option<&Link> {
@@ -324,12 +348,14 @@ impl Chain {
         for (rank, link) in self.links.iter().enumerate().skip(first) {
             match link.call(&mut work) {
                 Ok(value) => return Ok((value, link)),
-                Err(e) if blames_data(e.kind) => return Err(Error::codec(&link.id, input, e)),
+                Err(e) if self.decodes && blames_data(e.kind) => {
+                    return Err(Error::codec(&link.id, input, e));
+                }
                 Err(e) => {
                     if e.kind != ErrorKind::Unsupported {
                         self.leave(rank, &link.id, &e);
                     }
-                    last = Some(Error::codec(&link.id, input, e));
+                    last = Some(Error::Codec { implementation: link.id.clone(), source: e });
                 }
             }
         }

@@ -224,7 +224,15 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
 /// the auxiliary vector (`AT_SECURE`, getauxval(3)). Then nothing from the caller's environment names code to load.
 pub(crate) fn raised_privileges() -> bool {
     const AT_SECURE: usize = 23;
-    let Ok(auxv) = fs::read("/proc/self/auxv") else { return false };
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    if getuid() != geteuid() || getgid() != getegid() {
+        return true;
+    }
+    let auxv = match fs::read("/proc/self/auxv") {
+        Ok(auxv) => auxv,
+        // The kernel hides it from privileged programs that are not root.
+        Err(e) => return e.kind() != std::io::ErrorKind::NotFound,
+    };
     let word = size_of::<usize>();
     let entries = auxv.chunks_exact(2 * word);
     let number = |bytes: &[u8]| bytes.try_into().map_or(0, usize::from_ne_bytes);

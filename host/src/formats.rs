@@ -7,7 +7,8 @@ use std::path::Path;
 pub const DETECT_BYTES: usize = 64 << 10;
 
 impl Host {
-    /// Algorithm of a file by its first bytes (give [`DETECT_BYTES`] of them, or all), or else by the extension of `name`.
+    /// Algorithm of a file by its first bytes (give [`DETECT_BYTES`] of them, or all), or else by the extension of `name`. Formats without
+    /// magic are known by name alone.
     pub fn detect(&self, head: &[u8], name: Option<&Path>) -> Option<String> {
         let snapshot = self.snapshot();
         let infos: Vec<_> = snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info).collect();
@@ -24,14 +25,15 @@ impl Host {
             rest = rest.get(usize::try_from(len).unwrap_or(usize::MAX)..).unwrap_or_default();
         }
         let extension = name.and_then(Path::extension).and_then(|e| e.to_str());
-        let by_extension = || {
-            let extension = extension?;
-            let installed = infos.iter().filter(|i| !i.extension.is_empty() && i.extension == extension);
-            // A known magic at the start would have been found: a format with one does not match by name.
-            let mut nameable = installed.filter(|i| i.magic.is_empty() || skipped);
-            nameable.next().map(|i| i.algorithm.clone())
+        let named = |with_magic: bool| {
+            let mut fitting = infos.iter().filter(|i| i.magic.is_empty() != with_magic);
+            let found = fitting.find(|i| !i.extension.is_empty() && Some(i.extension.as_str()) == extension);
+            found.map(|i| i.algorithm.clone())
         };
-        by_magic(rest).or_else(by_extension).or_else(|| skipped.then(|| algorithm::DEFAULT.to_owned()))
+        // Where frames have no magic, what they contain may have one: the name goes before it. A format with one is only
+        // known by name behind a skippable frame.
+        let skippable = || if skipped { named(true).or(Some(algorithm::DEFAULT.to_owned())) } else { None };
+        named(false).or_else(|| by_magic(rest)).or_else(skippable)
     }
 
     /// Usual extension of files of `algorithm`, without the dot, if it has one.

@@ -405,3 +405,65 @@ fn measuring_ranks_and_explains() {
     assert!(explained.contains("WHY") && explained.contains("defines the level"), "{explained}");
     assert!(fails(&s, 5, &["best-hardware", "-a", "lz4", "--hardware", "cuda"]).contains("runs on cpu"));
 }
+
+#[test]
+fn a_report_never_gets_into_the_data() {
+    let s = scratch();
+    let data = text(50_000);
+    for to in [&[][..], &["-o", "-"], &["--stdout"]] {
+        let compressed = pipe(s.command(&[&["compress", "--json"], to].concat()), &data);
+        assert!(stderr(&compressed).contains("\"input_bytes\": 50000"), "{}", stderr(&compressed));
+        let back = pipe(s.command(&[&["decompress", "--json"], to].concat()), &compressed.stdout);
+        assert!(back.status.success() && back.stdout == data, "{to:?}");
+    }
+}
+
+#[test]
+fn what_store_keeps_is_not_unpacked_further() {
+    let s = scratch();
+    let input = s.file("photo", &text(10_000));
+    s.run(&["compress", "-a", "gzip", path_str(&input)]);
+    let packed = s.path("photo.gz");
+    let before = fs::read(&packed).expect("gzip");
+    s.run(&["compress", "-a", "store", path_str(&packed)]);
+    fs::remove_file(&packed).expect("remove");
+    s.run(&["decompress", path_str(&s.path("photo.gz.store"))]);
+    assert_eq!(fs::read(&packed).expect("restored"), before);
+}
+
+#[test]
+fn the_input_is_never_the_output_and_tgz_is_gzip() {
+    let s = scratch();
+    let input = s.file("input", &text(10_000));
+    let told = fails(&s, 2, &["compress", "--force", path_str(&input), "-o", path_str(&input)]);
+    assert!(told.contains("is the input itself"), "{told}");
+    assert_eq!(fs::read(&input).expect("input"), text(10_000));
+    let to = s.path("INPUT.TGZ");
+    s.run(&["compress", path_str(&input), "-o", path_str(&to)]);
+    assert!(fs::read(&to).expect("output").starts_with(&[0x1f, 0x8b]));
+}
+
+/// The decoder is ahead of a slow reader, and waits for it, when the reader leaves.
+#[test]
+fn a_reader_that_leaves_does_not_hang_decompression() {
+    let s = scratch();
+    let input = s.file("input", &vec![7; 64 << 20]);
+    s.run(&["compress", path_str(&input)]);
+    let mut child = s
+        .command(&["decompress", "-c", path_str(&s.path("input.zst"))])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    drop(child.stdout.take());
+    let start = std::time::Instant::now();
+    while child.try_wait().expect("wait").is_none() {
+        if start.elapsed() > std::time::Duration::from_secs(20) {
+            child.kill().expect("kill");
+            panic!("decompression hangs after its reader left");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(child.wait().expect("wait").code(), Some(1));
+}

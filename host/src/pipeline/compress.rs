@@ -2,9 +2,11 @@
 
 use super::{OnBytes, Summary};
 use crate::{Compressor, Error, Result};
+use clipsmaster_plugin_api as api;
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -23,7 +25,7 @@ const SPARE_BYTES: usize = 32 << 20;
 pub struct CompressOptions {
     /// Bytes of input in one frame; by algorithm and level when absent.
     pub chunk_bytes: Option<usize>,
-    /// Workers; all processors when absent.
+    /// Workers at most; all processors when absent. Fewer where memory is short.
     pub threads: Option<usize>,
     /// Size of the input, in bytes, where it is known: small ones then need no threads and no large buffers.
     pub input_bytes: Option<u64>,
@@ -81,6 +83,10 @@ pub fn compress<R: Read + Send, W: Write>(
         .unwrap_or_else(|| default_chunk_bytes(compressor.algorithm(), compressor.level()));
     let threads =
         options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    if chunk_bytes == 0 {
+        return Err(Error::Usage("chunks of 0 bytes hold nothing".into()));
+    }
+    let threads = fitting(threads, compressor, chunk_bytes);
     let mut done = Done { output: &mut output, options, on_bytes, summary: Summary::default() };
     let mut first = Chunk::default();
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
@@ -102,6 +108,16 @@ pub fn compress<R: Read + Send, W: Write>(
     summary.seconds = start.elapsed().as_secs_f64();
     summary.failures = compressor.failures();
     Ok(summary)
+}
+
+/// As many of `threads` as half of the free memory holds: two buffers of a chunk and a context for each.
+fn fitting(threads: usize, compressor: &Compressor, chunk_bytes: usize) -> usize {
+    if threads == 1 {
+        return 1;
+    }
+    let each = 2 * chunk_bytes as u64 + compressor.scratch_bytes(chunk_bytes);
+    let most = usize::try_from(super::default_memory_bytes() / each).unwrap_or(usize::MAX);
+    threads.min(most).max(1)
 }
 
 /// Reads up to a whole chunk.
@@ -260,11 +276,18 @@ fn serve(compressor: &Compressor, full: &Mutex<Receiver<Chunk>>, finished: Sende
     loop {
         let next = full.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut chunk) = next else { return };
-        let answer = work(compressor, &mut chunk).map(|()| chunk);
+        // A chunk that is lost would leave the others waiting for it.
+        let answer = catch_unwind(AssertUnwindSafe(|| work(compressor, &mut chunk)));
+        let answer = answer.unwrap_or_else(|_| Err(panicked())).map(|()| chunk);
         if finished.send(answer).is_err() {
             return;
         }
     }
+}
+
+fn panicked() -> Error {
+    let source = api::Error::internal("a worker panicked");
+    Error::Codec { implementation: "compressing".into(), source }
 }
 
 fn write_in_order<W: Write>(

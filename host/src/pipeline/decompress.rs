@@ -96,7 +96,8 @@ fn stream(
     for _ in 0..PIECES {
         let _ = free_sender.send(Vec::new());
     }
-    thread::scope(|scope| {
+    // All ends of the channels move in: a write that fails drops them, which wakes the decoder.
+    thread::scope(move |scope| {
         scope.spawn(move || decode(decoder, id, options, &free, &full_sender));
         let mut total = 0;
         for piece in full {

@@ -9,7 +9,7 @@ pub(crate) mod protocol;
 pub use child::probe_entry;
 pub use protocol::{CaseResult, Outcome};
 
-use crate::{Error, Result};
+use crate::{Error, Result, config::raised_privileges};
 use protocol::{CHILD_ARGUMENT, Event, Job};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -76,7 +76,7 @@ impl Helper {
         }
         let exe = env::current_exe().unwrap_or_default();
         let beside = exe.parent().into_iter().chain(plugin_dirs.iter().map(PathBuf::as_path));
-        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::var_os("PATH").filter(|_| !raised_privileges()).unwrap_or_default();
         let folders: Vec<PathBuf> = beside.map(Path::to_owned).chain(env::split_paths(&path)).collect();
         let found = folders.iter().map(|d| d.join("clipsmaster-host")).find(|p| is_program(p));
         found.map(Self::new).ok_or_else(|| {
@@ -105,7 +105,7 @@ pub(crate) enum Ending {
     Complete,
     /// By a signal, or by leaving without the end mark.
     Crashed(String),
-    /// It was killed at a deadline.
+    /// It was killed at a deadline, or from outside.
     TimedOut(String),
 }
 
@@ -191,7 +191,9 @@ pub(crate) fn run(
 fn spawn(helper: &Helper) -> Result<Child> {
     let mut command = Command::new(&helper.program);
     command.arg(CHILD_ARGUMENT).env_clear().process_group(0);
-    command.envs(env::vars_os().filter(|(name, _)| INHERITED.iter().any(|i| name == OsStr::new(i))));
+    if !raised_privileges() {
+        command.envs(env::vars_os().filter(|(name, _)| INHERITED.iter().any(|i| name == OsStr::new(i))));
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.current_dir("/");
     command.spawn().map_err(Error::io("execute the probe helper", &helper.program))
@@ -229,6 +231,10 @@ fn ending(answer: &Answer, status: Option<ExitStatus>, elapsed: Duration) -> End
         return Ending::TimedOut(format!("no progress, killed after {seconds:.0} s while {step}"));
     };
     if let Some(signal) = status.signal() {
+        // A service that is stopped, a machine without memory: not the plugin's doing, as far as anyone can tell.
+        if [1, 2, 9, 15].contains(&signal) {
+            return Ending::TimedOut(format!("was ended with {} while {step}", signal_name(signal)));
+        }
         return Ending::Crashed(format!("crashed with {} while {step}", signal_name(signal)));
     }
     if complete && status.success() {

@@ -296,19 +296,17 @@ impl Registry {
 
     /// Takes over what was measured, and a verdict that measuring led to, into the entry with that hash.
     fn update(&self, hash: &str, report: &PluginReport) {
-        let mut snapshot = (*self.snapshot()).clone();
-        for entry in snapshot.entries.iter_mut().filter(|e| e.hash == hash) {
-            let mut merged = entry.report.clone();
-            if merged.verdict.is_ok() {
-                merged.verdict.clone_from(&report.verdict);
+        let merged = |entry: &mut Arc<Entry>| {
+            if entry.hash == hash {
+                *entry = Arc::new(entry.with_report(entry.report.with_measurements(report)));
             }
-            for (old, new) in merged.codecs.iter_mut().zip(&report.codecs) {
-                let verdict = old.verdict.clone();
-                *old = CodecReport { verdict, ..new.clone() };
-            }
-            *entry = Arc::new(entry.with_report(merged));
-        }
-        self.publish(snapshot);
+        };
+        lock(&self.registered).iter_mut().for_each(merged);
+        // Under the lock from reading to writing: a scan may publish meanwhile.
+        let mut current = self.snapshot.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut snapshot = (**current).clone();
+        snapshot.entries.iter_mut().for_each(merged);
+        *current = Arc::new(snapshot);
     }
 }
 

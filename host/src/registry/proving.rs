@@ -132,6 +132,9 @@ impl Registry {
                 prove::conform(helper, &file.library, report, codec, peers)?;
             }
         }
+        if report.verdict.is_ok() {
+            report.strikes = 0;
+        }
         Ok(())
     }
 
@@ -180,6 +183,7 @@ impl Registry {
                 return Err(Error::Usage(format!("the codec does not keep the contract: {}", bad.reason)));
             }
         }
+        let _one = lock(&self.scanning);
         lock(&self.registered).push(Arc::new(Entry::in_process(plugin, report)));
         let before = self.snapshot();
         let files = before.entries.iter().filter(|e| !e.path.as_os_str().is_empty());

@@ -265,6 +265,19 @@ impl PluginReport {
         }
     }
 
+    /// This report with what `measured` found on the same codecs, and with its verdict if that is worse.
+    pub(crate) fn with_measurements(&self, measured: &Self) -> Self {
+        let mut merged = self.clone();
+        if merged.verdict.is_ok() {
+            merged.verdict.clone_from(&measured.verdict);
+        }
+        for (old, new) in merged.codecs.iter_mut().zip(&measured.codecs) {
+            let verdict = old.verdict.clone();
+            *old = CodecReport { verdict, ..new.clone() };
+        }
+        merged
+    }
+
     /// Whether some codec lacks its device, or the plugin a library.
     pub fn is_unavailable(&self) -> bool {
         self.verdict.state == State::Unavailable

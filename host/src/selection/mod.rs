@@ -265,6 +265,9 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
     if !needed {
         return Some(format!("cannot {what}"));
     }
+    if !named && request.direction != Direction::Compress && !c.info.safe_on_hostile_input {
+        return Some("must not be given frames that nobody has verified".into());
+    }
     if request.stream && !c.info.streams {
         return Some("cannot decode streams in bounded memory".into());
     }

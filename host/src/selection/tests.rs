@@ -166,6 +166,18 @@ fn unmeasured_ones_stand_behind_and_the_unusable_say_why() {
 }
 
 #[test]
+fn decoders_that_trust_their_input_get_none_unless_named() {
+    let mut gpu = Installed::new("cuda", "nvcomp", &[cell(6, 5000.0, 3.49)]);
+    gpu.info.safe_on_hostile_input = false;
+    let installed = [zlib(), gpu];
+    let decode = Request { direction: Direction::Decompress, ..Request::new("gzip") };
+    assert_eq!(ranked_with(&installed, &decode, None, &[]).ranked.len(), 1);
+    let named = Request { implementation: Some("gzip/cuda/nvcomp".into()), ..decode };
+    assert_eq!(names(&ranked_with(&installed, &named, None, &[]))[0].0, "gzip/cuda/nvcomp");
+    assert_eq!(names(&ranked(&installed, 6))[0].0, "gzip/cuda/nvcomp", "compressing is no risk");
+}
+
+#[test]
 fn small_work_prefers_low_latency() {
     let point = |bytes: u64, seconds: f64| Cell { bytes, compress_s: seconds, ..cell(6, 1.0, 3.49) };
     let gpu = Installed::new("cuda", "nvcomp", &[point(4096, 1e-3), point(16 << 20, 5e-3)]);

@@ -223,11 +223,11 @@ impl Codec {
     /// [`ErrorKind::Unsupported`] without `stream/1`, and the codec's own.
     pub fn decoder<R: Read + Send + 'static>(&self, input: R, memory_bytes: u64) -> Result<StreamDecoder> {
         let table = self.stream_table().ok_or(ErrorKind::Unsupported)?;
-        let mut state = Box::new(InputState { reader: Box::new(input), failed: None });
-        let input = InputV1 { context: (&raw mut *state).cast(), read: read_input };
+        let state = OwnedInput::new(Box::new(input));
+        let input = InputV1 { context: state.0.as_ptr().cast(), read: read_input };
         let mut pointer = std::ptr::null_mut();
         let mut text = [0; TEXT_BYTES];
-        // SAFETY: `state` is boxed, so its address is stable, and `StreamDecoder` drops it after the decoder.
+        // SAFETY: `state` keeps its address, and is dropped after the decoder: here, or by `StreamDecoder`.
         let status = unsafe {
             (table.open())(
                 self.index,
@@ -237,6 +237,9 @@ impl Codec {
                 RSliceMut::from_mut_slice(&mut text),
             )
         };
+        if let (Err(_), Some(e)) = (check(status, &text), state.take_failure()) {
+            return Err(Error::new(ErrorKind::Read, e.to_string()));
+        }
         check(status, &text)?;
         let pointer = NonNull::new(pointer)
             .ok_or_else(|| Error::internal("the plugin opened no decoder and reported no error"))?;
@@ -349,7 +352,8 @@ impl Drop for Instance {
 pub struct StreamDecoder {
     table: StreamRef,
     pointer: NonNull<c_void>,
-    state: Box<InputState>,
+    /// Dropped after `drop` has ended the decoder.
+    state: OwnedInput,
     last_error: Option<Error>,
 }
 
@@ -389,7 +393,7 @@ impl Read for StreamDecoder {
                 RSliceMut::from_mut_slice(&mut text),
             )
         };
-        if let Some(e) = self.state.failed.take() {
+        if let Some(e) = self.state.take_failure() {
             return Err(e);
         }
         let outcome = check(status, &text).and_then(|()| {
@@ -414,6 +418,30 @@ impl Drop for StreamDecoder {
 struct InputState {
     reader: Box<dyn Read + Send>,
     failed: Option<io::Error>,
+}
+
+/// An [`InputState`] that a decoder points to: reached by this pointer alone, so that nothing here invalidates the
+/// decoder's.
+struct OwnedInput(NonNull<InputState>);
+
+impl OwnedInput {
+    fn new(reader: Box<dyn Read + Send>) -> Self {
+        let state = Box::new(InputState { reader, failed: None });
+        Self(NonNull::from(Box::leak(state)))
+    }
+
+    fn take_failure(&self) -> Option<io::Error> {
+        // SAFETY: live until `drop`; no call of the decoder, its only other user, is in progress while the host is here.
+        let state = unsafe { &mut *self.0.as_ptr() };
+        state.failed.take()
+    }
+}
+
+impl Drop for OwnedInput {
+    fn drop(&mut self) {
+        // SAFETY: from `Box::leak`, and the decoder that used it has ended.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
 }
 
 unsafe extern "C" fn read_input(

@@ -98,6 +98,8 @@ impl Libdeflate {
                 false => before = middle,
             }
         }
+        // An attempt that failed may have written to the end of the content.
+        self.ends_within(&src[..end], content);
         end
     }
 

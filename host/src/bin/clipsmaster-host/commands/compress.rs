@@ -1,12 +1,12 @@
 //! `compress`: files and pipes, chunked and parallel.
 
 use super::{
-    files::{Input, Target, each, inputs},
+    files::{Input, Target, each, inputs, uses_standard_output},
     open,
 };
 use crate::{
     Failure, Outcome,
-    arguments::{Common, CompressArguments},
+    arguments::{Common, CompressArguments, OutputArguments},
     print_json,
     progress::FileProgress,
 };
@@ -20,6 +20,16 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
+
+/// Short extensions of compressed tar files, and their algorithms.
+pub(super) const TAR_EXTENSIONS: [(&str, &str); 6] = [
+    ("tgz", "gzip"),
+    ("tzst", "zstd"),
+    ("txz", "lzma"),
+    ("tbz2", "bzip2"),
+    ("tbz", "bzip2"),
+    ("tlz4", "lz4"),
+];
 
 /// What `--json` prints for each file.
 #[derive(Serialize)]
@@ -53,9 +63,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
         reports.push(compress(common, arguments, &host, &compressor, &options, path)?);
         Ok(())
     });
-    if common.json && !arguments.to.stdout {
-        print_json(&reports)?;
-    }
+    tell_machines(common, &inputs, &arguments.to, &reports)?;
     outcome
 }
 
@@ -91,9 +99,12 @@ fn algorithm_for(host: &Host, arguments: &CompressArguments) -> Result<String, F
 }
 
 fn by_extension(host: &Host, path: &Path) -> Option<String> {
-    let extension = path.extension()?.to_str()?;
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    if let Some((_, algorithm)) = TAR_EXTENSIONS.iter().find(|(short, _)| *short == extension) {
+        return Some((*algorithm).to_owned());
+    }
     let algorithms = host.algorithms();
-    let installed = algorithms.into_iter().find(|a| host.extension(a).as_deref() == Some(extension));
+    let installed = algorithms.into_iter().find(|a| host.extension(a).as_ref() == Some(&extension));
     let known = || algorithm::KNOWN.iter().find(|k| k.extension == extension).map(|k| k.name.to_owned());
     installed.or_else(known)
 }
@@ -132,6 +143,24 @@ fn default_name(host: &Host, algorithm: &str, path: &Path) -> Result<PathBuf, Fa
     name.push(".");
     name.push(extension);
     Ok(name.into())
+}
+
+/// The reports as JSON: on standard output, or on standard error where standard output carries the data.
+pub(super) fn tell_machines(
+    common: &Common,
+    inputs: &[PathBuf],
+    to: &OutputArguments,
+    reports: &[FileReport],
+) -> Outcome {
+    if !common.json {
+        return Ok(());
+    }
+    if !uses_standard_output(inputs, to) {
+        return print_json(&reports);
+    }
+    let text = serde_json::to_string_pretty(reports).unwrap_or_default();
+    let _ = writeln!(io::stderr(), "{text}");
+    Ok(())
 }
 
 /// One line a file, for people at a terminal; what failed on the way, always.

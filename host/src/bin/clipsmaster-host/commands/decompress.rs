@@ -1,14 +1,14 @@
 //! `decompress`: any of the installed formats, whoever wrote them.
 
 use super::{
-    compress::{FileReport, tell},
+    compress::{FileReport, TAR_EXTENSIONS, tell, tell_machines},
     files::{Input, Target, each, inputs},
     open,
 };
 use crate::{
     Failure, Outcome,
     arguments::{Common, DecompressArguments},
-    code, print_json,
+    code,
     progress::FileProgress,
 };
 use clipsmaster_host::{
@@ -28,9 +28,7 @@ pub(crate) fn run(common: &Common, arguments: &DecompressArguments) -> Outcome {
         reports.push(decompress(common, arguments, &host, path)?);
         Ok(())
     });
-    if common.json && !arguments.to.stdout {
-        print_json(&reports)?;
-    }
+    tell_machines(common, &inputs, &arguments.to, &reports)?;
     outcome
 }
 
@@ -93,9 +91,8 @@ fn detect(
 
 /// The input's name without the extension of its format; `.tgz` and the like become `.tar`.
 fn default_name(host: &Host, path: &Path) -> Result<PathBuf, Failure> {
-    const TAR: [&str; 6] = ["tgz", "tzst", "txz", "tbz2", "tbz", "tlz4"];
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if TAR.contains(&extension.as_str()) {
+    if TAR_EXTENSIONS.iter().any(|(short, _)| *short == extension) {
         return Ok(path.with_extension("tar"));
     }
     let known = algorithm::KNOWN.iter().any(|k| k.extension == extension);

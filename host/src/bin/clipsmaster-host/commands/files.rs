@@ -5,6 +5,7 @@ use clipsmaster_host::pipeline::OutputFile;
 use std::{
     fs::{self, File, Metadata},
     io::{self, IsTerminal, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -58,6 +59,12 @@ pub(super) fn inputs(named: &[PathBuf], to: &OutputArguments) -> Result<Vec<Path
         return Err(Failure::usage("several inputs cannot share one -o FILE; leave it out, or use --stdout"));
     }
     Ok(if named.is_empty() { vec![PathBuf::from("-")] } else { named.to_vec() })
+}
+
+/// Whether some result goes to standard output.
+pub(super) fn uses_standard_output(inputs: &[PathBuf], to: &OutputArguments) -> bool {
+    let named = to.output.as_deref();
+    to.stdout || named.is_some_and(is_standard) || named.is_none() && inputs.iter().any(|i| is_standard(i))
 }
 
 /// Where the result of one input goes.
@@ -115,6 +122,11 @@ impl Target {
                 work(&mut file)
             }
             Self::File(path) => {
+                let same = |a: &Metadata, b: Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+                if like.is_some_and(|like| fs::metadata(path).is_ok_and(|m| same(like, m))) {
+                    let path = path.display();
+                    return Err(Failure::usage(format!("{path} is the input itself; name another output")));
+                }
                 let mut file = OutputFile::create(path, force)?;
                 let value = work(&mut file)?;
                 file.publish(like)?;

@@ -148,7 +148,11 @@ fn counted(how: &str, count: usize, input: &Path) -> Answer<f64> {
 
 fn host(cache: &Path) -> Answer<Command> {
     let mut command = Command::new(release()?.join("clipsmaster-host"));
-    command.env("HOME", cache).env("XDG_CACHE_HOME", cache).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("HOME", cache)
+        .env("CLIPSMASTER_CACHE_DIR", cache.join("cache"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     Ok(command)
 }
 

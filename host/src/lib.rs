@@ -40,9 +40,10 @@ pub use error::{Error, Result};
 pub use formats::DETECT_BYTES;
 pub use host::Host;
 pub use list::Listed;
-pub use probe::{CaseResult, Outcome, probe_entry};
+pub use probe::probe_entry;
 pub use registry::{
     CasesOf, Entry, Progress, ProgressFn, Snapshot,
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 pub use selection::{Direction, Ranking, Request};
+pub use validate::{CaseResult, Outcome};

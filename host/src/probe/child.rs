@@ -7,7 +7,7 @@ use super::protocol::{CHILD_ARGUMENT, DeviceOutcome, Event, Job, Plan, Task};
 use crate::{
     benchmark,
     registry::{load::load, report::CodecInfo},
-    validate,
+    validate::{self, Told},
 };
 use clipsmaster_plugin_api::abi::import::{Codec, Plugin};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -103,7 +103,10 @@ fn perform(job: &Job, send: &mut dyn FnMut(Event)) {
                 let loaded = load(&peer.library).ok().and_then(|p| p.codec(peer.codec));
                 open_peers.extend(loaded.map(|codec| (peer.implementation.clone(), codec)));
             }
-            validate::conform(codec, &open_peers, send);
+            validate::conform(codec, &open_peers, &mut |told| match told {
+                Told::Begins(name) => send(Event::Step(format!("conformance case: {name}"))),
+                Told::Ended(case) => send(Event::Case(case)),
+            });
         }
         Task::Measure { codec, plan } => {
             let _ = rustix::process::nice(5);

@@ -7,7 +7,6 @@ mod child;
 pub(crate) mod protocol;
 
 pub use child::probe_entry;
-pub use protocol::{CaseResult, Outcome};
 
 use crate::{Error, Result, config::raised_privileges};
 use protocol::{CHILD_ARGUMENT, Event, Job};

@@ -3,7 +3,10 @@
 //! The answer counts only with its [`Event::End`]: a child that dies or leaves early cannot fake it by
 //! accident.
 
-use crate::registry::report::{Cell, CodecInfo, PluginInfo};
+use crate::{
+    registry::report::{Cell, CodecInfo, PluginInfo},
+    validate::CaseResult,
+};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -81,29 +84,4 @@ pub(crate) enum DeviceOutcome {
     },
     /// The probe itself failed.
     Failed(String),
-}
-
-/// How one conformance case ended.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CaseResult {
-    /// Name of the case.
-    pub name: String,
-    /// How it ended.
-    pub outcome: Outcome,
-}
-
-/// Outcome of a conformance case.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "outcome", content = "detail")]
-pub enum Outcome {
-    /// As the contract wants.
-    Passed,
-    /// Allowed, but worth an author's look.
-    Note(String),
-    /// Could not be tried, and why.
-    Skipped(String),
-    /// Against the contract.
-    Failed(String),
-    /// Data came back changed without an error: the worst there is.
-    WrongBytes(String),
 }

@@ -7,9 +7,10 @@ use super::{
 use crate::{
     Result, algorithm,
     probe::{
-        self, Answer, CaseResult, Deadlines, Ending, Helper, Outcome,
+        self, Answer, Deadlines, Ending, Helper,
         protocol::{DeviceOutcome, Event, Job, Peer, Task},
     },
+    validate::{CaseResult, Outcome},
 };
 use std::{path::Path, time::Duration};
 

@@ -8,10 +8,8 @@ use super::{
 };
 use crate::{
     Error, Result,
-    probe::{
-        CaseResult, Helper,
-        protocol::{Event, Peer},
-    },
+    probe::{Helper, protocol::Peer},
+    validate::{self, CaseResult, Told},
 };
 use clipsmaster_plugin_api::abi::import;
 use std::{
@@ -172,8 +170,8 @@ impl Registry {
             report.codecs.push(CodecReport::unproven(CodecInfo::new(&codec)));
             let peers = self.loaded_references(&codec.descriptor().algorithm);
             let mut cases = Vec::new();
-            crate::validate::conform(codec, &peers, &mut |event| {
-                if let Event::Case(case) = event {
+            validate::conform(codec, &peers, &mut |told| {
+                if let Told::Ended(case) = told {
                     cases.push(case);
                 }
             });

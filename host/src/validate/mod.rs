@@ -4,12 +4,13 @@
 //! right one, and reports an outcome; `registry` turns outcomes into a state, `validate PLUGIN.so` prints them.
 
 mod cases;
+mod outcome;
 mod vectors;
 
-use crate::{
-    benchmark::data::Kind,
-    probe::{CaseResult, Outcome, protocol::Event},
-};
+pub(crate) use outcome::Told;
+pub use outcome::{CaseResult, Outcome};
+
+use crate::benchmark::data::Kind;
 use clipsmaster_plugin_api::{
     Error, ErrorKind, Options,
     abi::import::{Codec, Instance},
@@ -19,12 +20,12 @@ use clipsmaster_plugin_api::{
 type Finding = Result<Outcome, Outcome>;
 
 /// Runs all cases on `codec`. `peers` are proven implementations of the same algorithm.
-pub(crate) fn conform(codec: Codec, peers: &[(String, Codec)], send: &mut dyn FnMut(Event)) {
+pub(crate) fn conform(codec: Codec, peers: &[(String, Codec)], send: &mut dyn FnMut(Told)) {
     let subject = Subject::new(codec);
     let mut run = |name: &str, case: &mut dyn FnMut() -> Finding| {
-        send(Event::Step(format!("conformance case: {name}")));
+        send(Told::Begins(name.to_owned()));
         let outcome = case().unwrap_or_else(|bad| bad);
-        send(Event::Case(CaseResult { name: name.to_owned(), outcome }));
+        send(Told::Ended(CaseResult { name: name.to_owned(), outcome }));
     };
     run("descriptor", &mut || cases::descriptor(&subject));
     for level in subject.levels() {

@@ -1,6 +1,6 @@
 //! Compressing and decompressing with the best implementation, and with the next one when it fails.
 
-use crate::{Error, Result, algorithm, registry::Entry, selection::Ranked};
+use crate::{Error, Result, algorithm, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
     self as api, ErrorKind, Options,
     abi::import::{self, Instance, StreamDecoder},
@@ -10,7 +10,7 @@ use std::{
     io::Read,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -384,8 +384,4 @@ fn blames_data(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::DestinationTooSmall | ErrorKind::Read
     )
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

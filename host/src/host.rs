@@ -8,6 +8,7 @@ use crate::{
         report::{CodecReport, PluginReport, State},
     },
     selection::{self, Candidate, Direction, Ranking, Request, Wishes},
+    sync::lock,
 };
 use clipsmaster_plugin_api::{
     self as api,
@@ -15,7 +16,7 @@ use clipsmaster_plugin_api::{
 };
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
 
@@ -79,7 +80,7 @@ impl Host {
     }
 
     fn measure_in_background(&self) {
-        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut background = lock(&self.background);
         if background.as_ref().is_some_and(|b| !b.is_finished()) {
             return;
         }

@@ -31,6 +31,7 @@ mod probe;
 mod registry;
 pub mod selection;
 pub mod size;
+mod sync;
 mod validate;
 
 pub use benchmark::machine_key;

@@ -1,7 +1,7 @@
 //! Chunked parallel compression: each chunk becomes one frame, frames go out back to back and in order.
 
 use super::{OnBytes, Summary};
-use crate::{Compressor, Error, Result};
+use crate::{Compressor, Error, Result, sync::lock};
 use clipsmaster_plugin_api as api;
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, Sender},
     },
@@ -274,7 +274,7 @@ fn read_chunks(
 
 fn serve(compressor: &Compressor, full: &Mutex<Receiver<Chunk>>, finished: Sender<Result<Chunk>>) {
     loop {
-        let next = full.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = lock(full).recv();
         let Ok(mut chunk) = next else { return };
         // A chunk that is lost would leave the others waiting for it.
         let answer = catch_unwind(AssertUnwindSafe(|| work(compressor, &mut chunk)));

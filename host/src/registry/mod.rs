@@ -13,7 +13,7 @@ pub(crate) mod report;
 mod search;
 pub(crate) mod trust;
 
-use crate::{Config, Error, Result, config::SearchDir};
+use crate::{Config, Error, Result, config::SearchDir, sync::lock};
 pub use proving::CasesOf;
 
 use cache::{Cache, FileIdentity, Index};
@@ -308,10 +308,6 @@ impl Registry {
         snapshot.entries.iter_mut().for_each(merged);
         *current = Arc::new(snapshot);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// An entry that is loaded already stays loaded.

@@ -3,12 +3,13 @@
 use super::{
     Entry, Progress, ProgressFn, Registry,
     cache::ProbeMark,
-    elf, lock, prove,
+    elf, prove,
     report::{CodecInfo, CodecReport, PluginInfo, PluginReport, Verdict},
 };
 use crate::{
     Error, Result,
     probe::{Helper, protocol::Peer},
+    sync::lock,
     validate::{self, CaseResult, Told},
 };
 use clipsmaster_plugin_api::abi::import;
@@ -156,8 +157,8 @@ impl Registry {
             let id = report.codecs[codec].info.implementation();
             let algorithm = report.codecs[codec].info.algorithm.clone();
             let others = snapshot.entries.iter().filter(|e| e.hash != own);
-            let peers = others.flat_map(|e| peers_of(e)).filter(|(a, _)| *a == algorithm).map(|(_, p)| p);
-            let peers = peers.collect();
+            let peers = others.flat_map(|e| peers_of(e)).filter(|(c, _)| c.info.algorithm == algorithm);
+            let peers = peers.map(|(_, peer)| peer).collect();
             cases.push((id, prove::conform(&helper, &path, &mut report, codec, peers)?));
         }
         Ok((report, cases))
@@ -203,46 +204,36 @@ impl Registry {
 /// Proven implementations to cross-decode with: per algorithm the reference, or else the first proven one. Never one of the
 /// `unproven`, also when it looks good so far: it would take a good one down with it.
 fn peers(entries: &[Entry], unproven: &BTreeSet<usize>) -> BTreeMap<String, Vec<Peer>> {
-    let mut found: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
     let proven = entries.iter().enumerate().filter(|(i, _)| !unproven.contains(i));
-    for (algorithm, peer) in proven.flat_map(|(_, e)| peers_of(e)) {
-        found.entry(algorithm).or_default().push(peer);
-    }
-    for list in found.values_mut() {
-        let is_reference = |p: &Peer| {
-            let mut parts = p.implementation.split('/');
-            let (algorithm, library) =
-                (parts.next().unwrap_or_default(), parts.next_back().unwrap_or_default());
-            crate::algorithm::is_reference(algorithm, library)
-        };
-        list.sort_by_key(|p| !is_reference(p));
-        list.truncate(1);
+    let mut candidates: Vec<_> = proven.flat_map(|(_, e)| peers_of(e)).collect();
+    candidates.sort_by_key(|(codec, _)| !prove::is_reference(codec));
+    let mut found: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
+    for (codec, peer) in candidates {
+        found.entry(codec.info.algorithm.clone()).or_insert_with(|| vec![peer]);
     }
     found
 }
 
-fn peers_of(entry: &Entry) -> Vec<(String, Peer)> {
-    let usable = entry.report.codecs.iter().filter(|c| entry.verdict(c).is_ok());
-    let usable = usable.filter(|_| !entry.library.as_os_str().is_empty());
-    usable
-        .map(|c| {
-            let implementation = c.info.implementation();
-            let peer = Peer { library: entry.library.clone(), codec: c.info.index, implementation };
-            (c.info.algorithm.clone(), peer)
-        })
-        .collect()
+/// The usable codecs of a plugin that a child process can load.
+fn peers_of(entry: &Entry) -> impl Iterator<Item = (&CodecReport, Peer)> {
+    let codecs = entry.report.codecs.iter();
+    let usable = codecs.filter(|c| entry.verdict(c).is_ok() && !entry.library.as_os_str().is_empty());
+    usable.map(|c| {
+        let implementation = c.info.implementation();
+        (c, Peer { library: entry.library.clone(), codec: c.info.index, implementation })
+    })
 }
 
 /// Runs `work` on all `jobs`, as many at a time as there are processors; answers in the order of the jobs.
 fn in_parallel<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<T>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(i) else { return };
                     *lock(&slots[i]) = Some(work(job));
                 }

@@ -27,6 +27,7 @@ mod config;
 pub mod container;
 mod error;
 mod formats;
+pub mod health;
 mod host;
 mod list;
 pub mod pipeline;

@@ -68,9 +68,10 @@ impl FileInfo {
         bytes.extend(self.level.to_le_bytes());
         bytes.extend([self.carrier.code(), self.parity_percent, 0, 0]);
         for text in [&self.algorithm, &self.written_by] {
-            let len = text.floor_char_boundary(text.len().min(255));
-            bytes.push(len as u8);
-            bytes.extend(&text.as_bytes()[..len]);
+            // A cut letter is replaced when it is read.
+            let text = &text.as_bytes()[..text.len().min(255)];
+            bytes.push(text.len() as u8);
+            bytes.extend(text);
         }
         let len = self.metadata.len().min(MAX_METADATA_BYTES);
         bytes.extend((len as u32).to_le_bytes());

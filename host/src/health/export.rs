@@ -33,7 +33,7 @@ pub fn export(
     let algorithm = algorithm.or(file.map(|f| f.algorithm.as_str())).unwrap_or_default().to_owned();
     let level = file.filter(|f| f.algorithm == algorithm).map(|f| f.level);
     let compressor = host.compressor(&Request { level, ..Request::new(&algorithm) })?;
-    let mut out = OutputFile::create(output, overwrite)?;
+    let mut out = OutputFile::create(output, overwrite)?.synced();
     let mut exporter =
         Exporter { decoders: Decoders::new(host, None), bytes: &bytes, mender: &mender, compressor };
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };

@@ -25,7 +25,7 @@ pub fn repair(
 ) -> Result<Health> {
     let bytes = open(path)?;
     let health = verify(host, path, false, &|_| {})?;
-    let mut out = OutputFile::create(output, overwrite)?;
+    let mut out = OutputFile::create(output, overwrite)?.synced();
     let is_container = Survey::by_footer(&bytes).is_some() || has_records(&bytes, LOOK_AHEAD_BYTES as u64);
     match health.condition {
         Condition::Intact => copy(&bytes, &mut out).map_err(Error::io("write", output))?,
@@ -107,7 +107,7 @@ pub fn salvage(
     on_event: OnEvent<'_>,
 ) -> Result<pipeline::Summary> {
     let bytes = open(path)?;
-    let mut out = OutputFile::create(output, overwrite)?;
+    let mut out = OutputFile::create(output, overwrite)?.synced();
     let options = DecompressOptions {
         on_damage: if zeros { OnDamage::Zero } else { OnDamage::Skip },
         input: path.to_owned(),

@@ -1,6 +1,6 @@
 //! Streams of any length through codecs, in bounded memory and in order.
 //!
-//! One engine ([`ordered`]) moves items from a reader thread through workers to the caller's thread: chunks to compress, or
+//! One engine (`ordered`) moves items from a reader thread through workers to the caller's thread: chunks to compress, or
 //! frames to decompress. Buffers go round; nothing is allocated per chunk.
 
 mod compress;

@@ -23,6 +23,7 @@ mod benchmark;
 mod compressor;
 mod config;
 mod error;
+mod foreign;
 mod formats;
 mod host;
 mod list;

@@ -31,8 +31,11 @@ pub const KNOWN: &[Known] = &[
     known("lzma", &["xz"], "liblzma", &[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
     // A damaged chunk type may read as padding, which a decoder must skip: checksums cover the data, not the headers.
     Known { checksummed: false, ..known("snappy", &["sz"], "snap", b"\xff\x06\x00\x00sNaPpY", "sz") },
-    Known { checksummed: false, ..known("store", &[], "copy", &[], "store") },
+    Known { checksummed: false, ..known(STORE, &[], "copy", &[], "store") },
 ];
+
+/// Name of the algorithm whose frames are the bytes themselves.
+pub const STORE: &str = "store";
 
 /// Algorithm used when neither an algorithm nor a resource type is given.
 pub const DEFAULT: &str = "zstd";
@@ -62,6 +65,19 @@ pub fn canonical(name: &str) -> String {
 /// Whether `library` defines what the levels of `algorithm` mean.
 pub fn is_reference(algorithm: &str, library: &str) -> bool {
     find(algorithm).is_some_and(|k| k.reference_library == library)
+}
+
+/// Memory, in bytes, that decoding a frame of one of the known algorithms takes beside its buffers: xz(1) and bzip2(1) list
+/// theirs; the others need less than 1 MiB when they decode from memory to memory.
+pub fn decoder_bytes(algorithm: &str, level: i32) -> u64 {
+    const DICTIONARY_LOG: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
+    let level = usize::try_from(level).unwrap_or(0).min(9);
+    match algorithm {
+        "lzma" => (1 << DICTIONARY_LOG[level]) + (1 << 20),
+        "bzip2" => 100_000 + 400_000 * level.max(1) as u64,
+        STORE => 0,
+        _ => 1 << 20,
+    }
 }
 
 /// Length of the skippable frame (RFC 8878, 3.1.2) at the start of `head`, header included. zstd and

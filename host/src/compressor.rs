@@ -142,6 +142,54 @@ impl Compressor {
         Ok(Written { len, implementation: &link.id, hardware: &link.info().hardware, level: link.level })
     }
 
+    /// Which implementation compresses, with the version of its library, for the records.
+    pub(crate) fn signature(&self) -> String {
+        let link = self.encoders.current();
+        link.map_or_else(String::new, |l| format!("{} {}", l.id, l.info().library_version))
+    }
+
+    /// Decodes `frame` into `decoded`, a buffer for reuse, and compares.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when other bytes come back.
+    pub(crate) fn verify(&self, raw: &[u8], frame: &[u8], decoded: &mut Vec<u8>) -> Result<()> {
+        decoded.resize(raw.len(), 0);
+        self.decode_frame(frame, decoded, |out| out == raw).map_err(|e| {
+            Error::Mismatch(format!(
+                "{} wrote a frame that does not decode to its input ({e})",
+                self.implementation()
+            ))
+        })
+    }
+
+    /// Decodes frames known to be as they were written into exactly `out`, which `is_right` judges. A decoder that makes
+    /// something else of them is at fault, so the next one takes over.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] of the last one, when none gets it right.
+    pub(crate) fn decode_frame(
+        &self,
+        frame: &[u8],
+        out: &mut [u8],
+        is_right: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        let wrong =
+            |e: api::Error| api::Error::internal(format!("cannot decode a frame whose CRC is right: {e}"));
+        let (_, _) = self.decoders.run("a frame", |_, instance| {
+            let written = instance
+                .decompress(frame, out)
+                .map_err(|e| if blames_data(e.kind) { wrong(e) } else { e })?;
+            let is_right = written == out.len() && is_right(out);
+            is_right.then_some(()).ok_or_else(|| wrong(api::Error::internal("other bytes came out")))
+        })?;
+        Ok(())
+    }
+
+    /// Implementation that decodes now.
+    pub(crate) fn decoder_id(&self) -> &str {
+        self.decoders.current().map_or("", |l| &l.id)
+    }
+
     /// Decompresses all frames in `data`. With `metadata` the result is checked against its size and CRC-32.
     ///
     /// # Errors

@@ -62,6 +62,14 @@ pub enum Error {
         /// Its error.
         source: api::Error,
     },
+    /// A container is damaged, or cut short, or not as its records say.
+    #[error("{input}: {problem}")]
+    Container {
+        /// The input, as the user named it.
+        input: String,
+        /// What is wrong, where, and what can be done.
+        problem: String,
+    },
     /// Decompressed data is not what the metadata says was compressed.
     #[error("decompressed data does not match its metadata: {0}")]
     Mismatch(String),

@@ -22,6 +22,7 @@ pub mod algorithm;
 mod benchmark;
 mod compressor;
 mod config;
+pub mod container;
 mod error;
 mod foreign;
 mod formats;

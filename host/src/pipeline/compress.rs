@@ -1,24 +1,43 @@
-//! Chunked parallel compression: each chunk becomes one frame, frames go out back to back and in order.
+//! Chunked parallel compression: each chunk becomes one frame, frames go out in order, alone or in a container.
 
-use super::{OnBytes, Summary};
-use crate::{Compressor, Error, Result, sync::lock};
-use clipsmaster_plugin_api as api;
+use super::{
+    Event, Lanes, OnEvent, Summary,
+    memory::{self, Fit, Need},
+    ordered,
+};
+use crate::{
+    Compressor, Error, Result, algorithm,
+    container::{Carrier, ChunkInfo, FileInfo, MAX_CHUNK_BYTES, Writer, group_memory_bytes},
+};
 use std::{
-    collections::BTreeMap,
     io::{self, Read, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, Sender},
-    },
     thread,
     time::Instant,
 };
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Most memory for chunks beyond those that are worked on, read or written.
-const SPARE_BYTES: usize = 32 << 20;
+const SPARE_BYTES: u64 = 32 << 20;
+
+/// What goes around the frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Container {
+    /// Nothing: frames back to back, as other tools write them.
+    Plain,
+    /// Records where the format lets other tools pass over them; our own file where it does not.
+    #[default]
+    Standard,
+    /// Our own file, whatever the format.
+    Native,
+}
+
+impl Container {
+    /// Whether files of `algorithm` have a place for records that other tools pass over.
+    pub fn has_place_in(algorithm: &str) -> bool {
+        Carrier::of(algorithm) != Carrier::Native
+    }
+}
 
 /// How to compress a stream.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +46,16 @@ pub struct CompressOptions {
     pub chunk_bytes: Option<usize>,
     /// Workers at most; all processors when absent. Fewer where memory is short.
     pub threads: Option<usize>,
+    /// Most memory to use, in bytes; half of what is free when absent. A job that cannot do with what is given is refused.
+    pub memory_bytes: Option<u64>,
+    /// What goes around the frames.
+    pub container: Container,
+    /// Recovery data, in percent of the compressed bytes, 0 to 100; needs a container.
+    pub parity_percent: u8,
+    /// Whether each frame is decoded and compared before it is written.
+    pub verify: bool,
+    /// The user's own, kept in the container; at most 60,000 bytes.
+    pub metadata: Vec<u8>,
     /// Size of the input, in bytes, where it is known: small ones then need no threads and no large buffers.
     pub input_bytes: Option<u64>,
     /// Name of the input in errors.
@@ -55,69 +84,144 @@ pub fn default_chunk_bytes(algorithm: &str, level: i32) -> usize {
 /// One chunk on its way round.
 #[derive(Default)]
 struct Chunk {
-    sequence: u64,
     /// Buffer of the whole chunk's size, filled up to `input_len`.
     input: Vec<u8>,
     input_len: usize,
     output: Vec<u8>,
     output_len: usize,
+    /// For comparing, where that is asked for.
+    decoded: Vec<u8>,
     implementation: String,
+    info: Option<ChunkInfo>,
 }
 
 /// Compresses all of `input` to `output`.
 ///
-/// Memory: threads + 1 chunks, each with its output, up to 32 MiB more, and the codec's contexts.
+/// Memory: threads + 2 chunks, each with its output, up to 32 MiB more, the codec's contexts, and 1.3 parity groups of 64 MiB where there
+/// is parity; never more than allowed.
 ///
 /// # Errors
-/// [`Error::Io`] on either side, [`Error::Codec`] when every implementation failed on a chunk.
+/// [`Error::Io`] on either side, [`Error::Codec`] when every implementation failed on a chunk, [`Error::Usage`] when the
+/// options make no sense or the memory does not suffice.
 pub fn compress<R: Read + Send, W: Write>(
     compressor: &Compressor,
     mut input: R,
-    mut output: W,
+    output: W,
     options: &CompressOptions,
-    on_bytes: OnBytes<'_>,
+    on_event: OnEvent<'_>,
 ) -> Result<Summary> {
     let start = Instant::now();
-    let chunk_bytes = options
-        .chunk_bytes
-        .unwrap_or_else(|| default_chunk_bytes(compressor.algorithm(), compressor.level()));
-    let threads =
-        options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
-    if chunk_bytes == 0 {
-        return Err(Error::Usage("chunks of 0 bytes hold nothing".into()));
-    }
-    let threads = fitting(threads, compressor, chunk_bytes);
-    let mut done = Done { output: &mut output, options, on_bytes, summary: Summary::default() };
-    let mut first = Chunk::default();
+    let chunk_bytes = checked(compressor, options)?;
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
+    let fit = fitting(compressor, options, chunk_bytes, known)?;
+    let sink = Sink::new(output, compressor, options, chunk_bytes, fit.workers.max(1));
+    let mut done = Done { sink, options, on_event, summary: Summary::default() };
+    done.summary.warnings.extend(fit.note);
     // A small input needs no large buffer: one byte more than is known to come, to meet the end.
     let first_bytes = known.saturating_add(1).min(chunk_bytes);
+    let mut first = Chunk::default();
     fill(&mut input, &mut first, first_bytes, options)?;
     if first.input_len == first_bytes && first_bytes < chunk_bytes {
         // It has grown since its size was asked for.
         first.input.resize(chunk_bytes, 0);
         first.input_len += fill_from(&mut input, &mut first.input[first_bytes..], options)?;
     }
-    if threads == 1 || first.input_len < chunk_bytes || known <= chunk_bytes {
-        inline(compressor, &mut input, first, chunk_bytes, &mut done)?;
-    } else {
-        in_parallel(compressor, input, first, chunk_bytes, threads, &mut done)?;
-    }
-    let mut summary = done.summary;
-    output.flush().map_err(Error::io("write", &options.output))?;
+    let is_short = first.input_len < chunk_bytes || known <= chunk_bytes;
+    let lanes = Lanes {
+        workers: if is_short || fit.items < 2 { 0 } else { fit.workers },
+        items: fit.items,
+        patience: memory::patience(chunk_bytes),
+    };
+    let mut source = Source { input, options, chunk_bytes, first: Some(first), is_ended: false };
+    let work = |chunk: &mut Chunk| work(compressor, options, chunk);
+    let who = || compressor.implementation().to_owned();
+    ordered(lanes, |chunk| source.next(chunk), work, |chunk| done.write(chunk), &who, on_event)?;
+    let mut summary = done.finish()?;
     summary.seconds = start.elapsed().as_secs_f64();
-    summary.failures = compressor.failures();
+    summary.warnings.extend(compressor.failures());
     Ok(summary)
 }
 
-/// As many of `threads` as half of the free memory holds: two buffers of a chunk and a context for each.
-fn fitting(threads: usize, compressor: &Compressor, chunk_bytes: usize) -> usize {
-    if threads == 1 {
-        return 1;
+/// The chunk size, once the options have been found to make sense.
+fn checked(compressor: &Compressor, options: &CompressOptions) -> Result<usize> {
+    let algorithm = compressor.algorithm();
+    let chunk_bytes =
+        options.chunk_bytes.unwrap_or_else(|| default_chunk_bytes(algorithm, compressor.level()));
+    let usage = |text: String| Err(Error::Usage(text));
+    if chunk_bytes == 0 || chunk_bytes > MAX_CHUNK_BYTES {
+        return usage(format!("chunks of {chunk_bytes} bytes; they may be 1 byte to 64 MiB"));
     }
-    let each = 2 * chunk_bytes as u64 + compressor.scratch_bytes(chunk_bytes);
-    let most = usize::try_from(super::default_memory_bytes() / each).unwrap_or(usize::MAX);
-    threads.min(most).max(1)
+    if options.parity_percent > 100 {
+        return usage(format!("parity of {} %; it may be 0 to 100", options.parity_percent));
+    }
+    if options.metadata.len() > crate::container::MAX_METADATA_BYTES {
+        return usage(format!("metadata of {} bytes; at most 60,000 fit", options.metadata.len()));
+    }
+    if options.container == Container::Plain {
+        if options.parity_percent > 0 {
+            return usage("parity needs a container; plain frames have no place for it".into());
+        }
+    } else if !ChunkInfo::can_name(algorithm) {
+        return usage(format!(
+            "`{algorithm}` is too long a name for a container, which holds 16 bytes; ask for plain frames"
+        ));
+    }
+    Ok(chunk_bytes)
+}
+
+fn fitting(
+    compressor: &Compressor,
+    options: &CompressOptions,
+    chunk_bytes: usize,
+    known: usize,
+) -> Result<Fit> {
+    let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let filled = chunk_bytes.min(known.max(1));
+    let copies = if options.verify { 3 } else { 2 };
+    let need = Need {
+        fixed: group_memory_bytes(options.parity_percent),
+        item: copies * filled as u64 + (64 << 10),
+        worker: compressor.scratch_bytes(filled),
+        spare: SPARE_BYTES,
+    };
+    memory::fit(threads.max(1), options.memory_bytes, &need).map_err(|short| {
+        let smaller = (0..).map(|n| chunk_bytes >> n).take_while(|b| *b >= 64 << 10).find(|bytes| {
+            let bytes = *bytes as u64;
+            need.fixed + copies * bytes + compressor.scratch_bytes(bytes as usize) <= short.allowed
+        });
+        let hint = match smaller {
+            Some(bytes) => format!("--chunk-size {}KB would fit", bytes >> 10),
+            None => "a lower level needs less".into(),
+        };
+        Error::Usage(format!("{} at level {}: {short}; {hint}", compressor.algorithm(), compressor.level()))
+    })
+}
+
+/// Where chunks come from.
+struct Source<'a, R> {
+    input: R,
+    options: &'a CompressOptions,
+    chunk_bytes: usize,
+    first: Option<Chunk>,
+    is_ended: bool,
+}
+
+impl<R: Read> Source<'_, R> {
+    /// Fills the next chunk; an empty input has one, an empty one.
+    fn next(&mut self, chunk: &mut Chunk) -> Result<bool> {
+        if let Some(first) = self.first.take() {
+            *chunk = first;
+        } else if self.is_ended {
+            return Ok(false);
+        } else {
+            fill(&mut self.input, chunk, self.chunk_bytes, self.options)?;
+            if chunk.input_len == 0 {
+                return Ok(false);
+            }
+        }
+        self.is_ended = chunk.input_len < self.chunk_bytes;
+        Ok(true)
+    }
 }
 
 /// Reads up to a whole chunk.
@@ -136,176 +240,127 @@ fn fill(
 
 /// Reads until `buffer` is full or the input ends; the bytes read. (`Read::read_to_end` would read in small steps.)
 fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions) -> Result<usize> {
-    let mut len = 0;
-    while len < buffer.len() {
-        match input.read(&mut buffer[len..]) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read", &options.input)(e)),
-        }
-    }
-    Ok(len)
+    super::read_full(input, buffer).map_err(Error::io("read", &options.input))
 }
 
-fn work(compressor: &Compressor, chunk: &mut Chunk) -> Result<()> {
-    let written = compressor.compress_into(&chunk.input[..chunk.input_len], &mut chunk.output)?;
+fn work(compressor: &Compressor, options: &CompressOptions, chunk: &mut Chunk) -> Result<()> {
+    let raw = &chunk.input[..chunk.input_len];
+    let written = compressor.compress_into(raw, &mut chunk.output)?;
     chunk.output_len = written.len;
     if chunk.implementation != written.implementation {
         written.implementation.clone_into(&mut chunk.implementation);
     }
+    if options.verify {
+        compressor.verify(raw, &chunk.output[..chunk.output_len], &mut chunk.decoded)?;
+    }
+    if options.container != Container::Plain {
+        chunk.info = Some(describe(compressor, options, chunk));
+    }
     Ok(())
 }
 
+fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -> ChunkInfo {
+    let raw = &chunk.input[..chunk.input_len];
+    // Where frames may be of any format, what does not shrink is kept as it is.
+    let is_stored = carrier(compressor, options) == Carrier::Native && chunk.output_len >= chunk.input_len;
+    let algorithm = if is_stored { algorithm::STORE } else { compressor.algorithm() };
+    let frame = if is_stored { raw } else { &chunk.output[..chunk.output_len] };
+    ChunkInfo {
+        number: 0,
+        raw_offset: 0,
+        raw_bytes: raw.len() as u32,
+        frame_bytes: frame.len() as u32,
+        algorithm: algorithm.to_owned(),
+        level: compressor.level() as i16,
+        filter: 0,
+        decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
+        frame_crc: crc32fast::hash(frame),
+        raw_crc: crc32fast::hash(raw),
+        raw_hash: xxh3_128(raw),
+    }
+}
+
+fn carrier(compressor: &Compressor, options: &CompressOptions) -> Carrier {
+    match options.container {
+        Container::Native => Carrier::Native,
+        _ => Carrier::of(compressor.algorithm()),
+    }
+}
+
+/// What frames are written to.
+enum Sink<W: Write> {
+    Plain(W, u64),
+    Container(Writer<W>),
+}
+
+impl<W: Write> Sink<W> {
+    fn new(
+        output: W,
+        compressor: &Compressor,
+        options: &CompressOptions,
+        chunk_bytes: usize,
+        threads: usize,
+    ) -> Self {
+        if options.container == Container::Plain {
+            return Self::Plain(output, 0);
+        }
+        let file = FileInfo {
+            algorithm: compressor.algorithm().to_owned(),
+            level: compressor.level(),
+            chunk_bytes: chunk_bytes as u64,
+            parity_percent: options.parity_percent,
+            written_by: compressor.signature(),
+            metadata: options.metadata.clone(),
+            carrier: carrier(compressor, options),
+        };
+        Self::Container(Writer::new(output, file, threads))
+    }
+
+    fn write(&mut self, chunk: &mut Chunk) -> io::Result<u64> {
+        let frame = &chunk.output[..chunk.output_len];
+        match (self, chunk.info.take()) {
+            (Self::Container(writer), Some(info)) => {
+                let is_stored = info.algorithm == algorithm::STORE;
+                writer.chunk(info, if is_stored { &chunk.input[..chunk.input_len] } else { frame })?;
+                Ok(writer.position())
+            }
+            (Self::Container(_), None) => Err(io::Error::other("a chunk without a description")),
+            (Self::Plain(output, written), _) => {
+                output.write_all(frame)?;
+                *written += frame.len() as u64;
+                Ok(*written)
+            }
+        }
+    }
+
+    fn finish(self) -> io::Result<u64> {
+        match self {
+            Self::Plain(mut output, written) => output.flush().map(|()| written),
+            Self::Container(writer) => writer.finish().map(|(_, written)| written),
+        }
+    }
+}
+
 /// Where finished chunks go, in order.
-struct Done<'a, W> {
-    output: &'a mut W,
+struct Done<'a, W: Write> {
+    sink: Sink<W>,
     options: &'a CompressOptions,
-    on_bytes: OnBytes<'a>,
+    on_event: OnEvent<'a>,
     summary: Summary,
 }
 
 impl<W: Write> Done<'_, W> {
-    fn write(&mut self, chunk: &Chunk) -> Result<()> {
-        let frame = &chunk.output[..chunk.output_len];
-        self.output.write_all(frame).map_err(Error::io("write", &self.options.output))?;
-        let summary = &mut self.summary;
-        summary.input_bytes += chunk.input_len as u64;
-        summary.output_bytes += frame.len() as u64;
-        summary.chunks += 1;
-        match summary.implementations.get_mut(&chunk.implementation) {
-            Some(count) => *count += 1,
-            None => drop(summary.implementations.insert(chunk.implementation.clone(), 1)),
-        }
-        (self.on_bytes)(summary.input_bytes);
+    fn write(&mut self, chunk: &mut Chunk) -> Result<()> {
+        self.sink.write(chunk).map_err(Error::io("write", &self.options.output))?;
+        self.summary.input_bytes += chunk.input_len as u64;
+        self.summary.count(&chunk.implementation);
+        (self.on_event)(Event::Done(self.summary.input_bytes));
         Ok(())
     }
-}
 
-fn inline<R: Read, W: Write>(
-    compressor: &Compressor,
-    input: &mut R,
-    mut chunk: Chunk,
-    chunk_bytes: usize,
-    done: &mut Done<'_, W>,
-) -> Result<()> {
-    loop {
-        work(compressor, &mut chunk)?;
-        done.write(&chunk)?;
-        if chunk.input_len < chunk_bytes {
-            return Ok(());
-        }
-        fill(input, &mut chunk, chunk_bytes, done.options)?;
-        if chunk.input_len == 0 {
-            return Ok(());
-        }
+    fn finish(mut self) -> Result<Summary> {
+        let written = self.sink.finish().map_err(Error::io("write", &self.options.output))?;
+        self.summary.output_bytes = written;
+        Ok(self.summary)
     }
-}
-
-fn in_parallel<R: Read + Send, W: Write>(
-    compressor: &Compressor,
-    input: R,
-    first: Chunk,
-    chunk_bytes: usize,
-    threads: usize,
-    done: &mut Done<'_, W>,
-) -> Result<()> {
-    let (free_sender, free) = mpsc::channel();
-    let (full_sender, full) = mpsc::channel();
-    let (done_sender, finished) = mpsc::channel();
-    let full = Mutex::new(full);
-    let stop = AtomicBool::new(false);
-    let options = done.options;
-    // With `first` one more than there are workers: it is read or written while they work. And some to spare: chunks differ,
-    // and one that is done early waits for its turn to be written.
-    let spare = (SPARE_BYTES / (2 * chunk_bytes)).min(threads);
-    for _ in 0..threads + spare {
-        let _ = free_sender.send(Chunk::default());
-    }
-    thread::scope(|scope| {
-        let reader_errors = done_sender.clone();
-        let stopped = &stop;
-        scope.spawn(move || {
-            let all = read_chunks(input, first, chunk_bytes, options, &free, &full_sender, stopped);
-            if let Err(e) = all {
-                let _ = reader_errors.send(Err(e));
-            }
-        });
-        for _ in 0..threads {
-            let finished = done_sender.clone();
-            scope.spawn(|| serve(compressor, &full, finished));
-        }
-        drop(done_sender);
-        let answer = write_in_order(&finished, &free_sender, done);
-        stop.store(true, Ordering::Relaxed);
-        // Wakes a reader that waits for a free chunk, and workers that wait for a full one.
-        drop(free_sender);
-        drop(finished);
-        answer
-    })
-}
-
-fn read_chunks(
-    mut input: impl Read,
-    first: Chunk,
-    chunk_bytes: usize,
-    options: &CompressOptions,
-    free: &Receiver<Chunk>,
-    full: &Sender<Chunk>,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let mut chunk = first;
-    for sequence in 0.. {
-        let is_last = chunk.input_len < chunk_bytes;
-        let is_empty = chunk.input_len == 0;
-        chunk.sequence = sequence;
-        if is_empty || full.send(chunk).is_err() || is_last {
-            break;
-        }
-        let Ok(next) = free.recv() else { break };
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        chunk = next;
-        fill(&mut input, &mut chunk, chunk_bytes, options)?;
-    }
-    Ok(())
-}
-
-fn serve(compressor: &Compressor, full: &Mutex<Receiver<Chunk>>, finished: Sender<Result<Chunk>>) {
-    loop {
-        let next = lock(full).recv();
-        let Ok(mut chunk) = next else { return };
-        // A chunk that is lost would leave the others waiting for it.
-        let answer = catch_unwind(AssertUnwindSafe(|| work(compressor, &mut chunk)));
-        let answer = answer.unwrap_or_else(|_| Err(panicked())).map(|()| chunk);
-        if finished.send(answer).is_err() {
-            return;
-        }
-    }
-}
-
-fn panicked() -> Error {
-    let source = api::Error::internal("a worker panicked");
-    Error::Codec { implementation: "compressing".into(), source }
-}
-
-fn write_in_order<W: Write>(
-    finished: &Receiver<Result<Chunk>>,
-    free: &Sender<Chunk>,
-    done: &mut Done<'_, W>,
-) -> Result<()> {
-    let mut early: BTreeMap<u64, Chunk> = BTreeMap::new();
-    let mut next = 0;
-    for chunk in finished {
-        let chunk = chunk?;
-        early.insert(chunk.sequence, chunk);
-        while let Some(chunk) = early.remove(&next) {
-            done.write(&chunk)?;
-            next += 1;
-            // A reader that is done takes no more chunks.
-            let _ = free.send(chunk);
-        }
-    }
-    Ok(())
 }

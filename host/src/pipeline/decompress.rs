@@ -1,175 +1,229 @@
-//! Decompression of streams of any length: a decoder thread pulls, the caller's thread writes.
+//! Decompression: finds out what the input is, and which way through it.
 
-use super::{OnBytes, Summary, default_memory_bytes};
-use crate::{Compressor, Error, Result};
-use clipsmaster_plugin_api as api;
+use super::{Event, OnEvent, Summary, decode::Decoders, indexed, sequential, stream};
+use crate::{
+    DETECT_BYTES, Error, Host, Request, Result, algorithm,
+    container::{self, FileBytes, MAX_CHUNK_BYTES, Mender, Opened, Survey, has_records},
+};
 use std::{
-    io::{self, Read, Write},
+    fs::File,
+    io::{Cursor, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, Sender},
-    },
-    thread,
     time::Instant,
 };
 
-/// Size of the pieces that go from decoder to writer, in bytes.
-const PIECE_BYTES: usize = 1 << 20;
-/// Pieces on the way.
-const PIECES: usize = 4;
-/// Largest input for a codec that cannot decode in pieces, in bytes.
-const MAX_WHOLE_BYTES: u64 = 1 << 30;
+/// Bytes in which the first record of a container must be: the largest chunk, not compressed, and its record.
+const LOOK_AHEAD_BYTES: usize = MAX_CHUNK_BYTES + (1 << 20);
+
+/// What to do about damage that cannot be mended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnDamage {
+    /// Stop with an error.
+    #[default]
+    Error,
+    /// Leave out what is lost.
+    Skip,
+    /// Write zeros in its place.
+    Zero,
+}
 
 /// How to decompress a stream.
 #[derive(Clone, Debug, Default)]
 pub struct DecompressOptions {
-    /// Most memory for windows and dictionaries, in bytes; half of what is free when absent.
+    /// Algorithm, where neither the first bytes nor the name tell.
+    pub algorithm: Option<String>,
+    /// Exactly this implementation.
+    pub implementation: Option<String>,
+    /// Only these bytes of the original: needs a container in a file or in memory.
+    pub range: Option<Range<u64>>,
+    /// What to do about damage that cannot be mended.
+    pub on_damage: OnDamage,
+    /// Workers at most; all processors when absent.
+    pub threads: Option<usize>,
+    /// Most memory to use, in bytes; half of what is free when absent.
     pub memory_bytes: Option<u64>,
-    /// Name of the input in errors.
+    /// Name of the input in errors; its extension tells formats without magic.
     pub input: PathBuf,
     /// Name of the output in errors.
     pub output: PathBuf,
 }
 
-/// Counts what a decoder reads.
-struct Counted<R> {
-    inner: R,
-    count: Arc<AtomicU64>,
+/// What to decompress.
+pub enum Input {
+    /// A regular file, from its start: its index is used, and damage mended.
+    File(File),
+    /// A pipe or the like.
+    Stream(Box<dyn Read + Send>),
 }
 
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(dst)?;
-        self.count.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Stream(_) => "Stream",
+        })
     }
 }
 
-/// Decompresses all frames of `input` to `output`.
+/// Decompresses `input`, whoever wrote it, to `output`.
 ///
 /// # Errors
-/// [`Error::Damaged`] when the input is damaged or ends too early: what was written by then must be thrown away.
-pub fn decompress<R: Read + Send + 'static, W: Write>(
-    decompressor: &Compressor,
-    input: R,
-    mut output: W,
+/// [`Error::Container`] and [`Error::Damaged`] when the input is damaged or ends too early: what was written by then must be thrown
+/// away. [`Error::UnknownFormat`] when no installed plugin reads it.
+pub fn decompress(
+    host: &Host,
+    input: Input,
+    output: &mut impl Write,
     options: &DecompressOptions,
-    on_bytes: OnBytes<'_>,
+    on_event: OnEvent<'_>,
 ) -> Result<Summary> {
     let start = Instant::now();
-    let count = Arc::new(AtomicU64::new(0));
-    let input = Counted { inner: input, count: Arc::clone(&count) };
-    let memory = options.memory_bytes.unwrap_or_else(default_memory_bytes);
-    let mut summary = Summary { chunks: 1, ..Summary::default() };
-    let implementation = if let Some(link) = decompressor.streaming_link() {
-        let decoder = decompressor.decoder(link, input, memory, &options.input)?;
-        let progress = || on_bytes(count.load(Ordering::Relaxed));
-        summary.output_bytes = stream(decoder, link.id(), &mut output, options, &progress)?;
-        link.id().to_owned()
-    } else {
-        let (out, id) = whole(decompressor, input, options)?;
-        output.write_all(&out).map_err(Error::io("write", &options.output))?;
-        summary.output_bytes = out.len() as u64;
-        id
+    let decoders = Decoders::new(host, options.implementation.clone());
+    let mut summary = match input {
+        Input::File(file) => from_file(&decoders, file, output, options, on_event)?,
+        Input::Stream(stream) => from_stream(&decoders, stream, output, options, on_event)?,
     };
     output.flush().map_err(Error::io("write", &options.output))?;
-    summary.implementations.insert(implementation, 1);
-    summary.input_bytes = count.load(Ordering::Relaxed);
-    summary.failures = decompressor.failures();
+    summary.warnings.extend(decoders.failures());
     summary.seconds = start.elapsed().as_secs_f64();
     Ok(summary)
 }
 
-type Piece = (Vec<u8>, usize);
-
-fn stream(
-    decoder: api::abi::import::StreamDecoder,
-    id: &str,
+fn from_file(
+    decoders: &Decoders<'_>,
+    file: File,
     output: &mut impl Write,
     options: &DecompressOptions,
-    progress: &dyn Fn(),
-) -> Result<u64> {
-    let (full_sender, full) = mpsc::channel::<Result<Piece>>();
-    let (free_sender, free) = mpsc::channel::<Vec<u8>>();
-    for _ in 0..PIECES {
-        let _ = free_sender.send(Vec::new());
+    on_event: OnEvent<'_>,
+) -> Result<Summary> {
+    let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
+    if let Some(survey) = Survey::by_footer(&bytes) {
+        return indexed::decompress(decoders, &bytes, &survey, output, options, on_event);
     }
-    // All ends of the channels move in: a write that fails drops them, which wakes the decoder.
-    thread::scope(move |scope| {
-        scope.spawn(move || decode(decoder, id, options, &free, &full_sender));
-        let mut total = 0;
-        for piece in full {
-            let (piece, len) = piece?;
-            output.write_all(&piece[..len]).map_err(Error::io("write", &options.output))?;
-            total += len as u64;
-            progress();
-            let _ = free_sender.send(piece);
-        }
-        Ok(total)
-    })
+    let is_ours = has_records(&bytes, LOOK_AHEAD_BYTES as u64);
+    if !is_ours {
+        let file = rewound(bytes, options)?;
+        return foreign(decoders, file, output, options, on_event);
+    }
+    // Several containers one after the other, or a damaged one. Nothing may be written before that is known.
+    let file = rewound(bytes, options)?;
+    let again = file.try_clone().map_err(Error::io("read", &options.input))?;
+    let strict = sequence(decoders, file, &mut std::io::sink(), options, &|_| {});
+    let file = rewound(FileBytes::new(again).map_err(Error::io("read", &options.input))?, options)?;
+    if strict.is_ok() && options.range.is_none() {
+        return sequence(decoders, file, output, options, on_event);
+    }
+    let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
+    let mender = Mender::new(&bytes, 1);
+    let survey = mender.scanned().ok_or_else(|| no_records(options))?;
+    let mut summary = indexed::decompress(decoders, &bytes, survey, output, options, on_event)?;
+    summary.warnings.push("the container is damaged; `clipsmaster-host verify` tells where".into());
+    Ok(summary)
 }
 
-fn decode(
-    mut decoder: api::abi::import::StreamDecoder,
-    id: &str,
+fn no_records(options: &DecompressOptions) -> Error {
+    let problem = "no record of the container can be found any more".into();
+    Error::Container { input: options.input.display().to_string(), problem }
+}
+
+fn rewound(bytes: FileBytes, options: &DecompressOptions) -> Result<File> {
+    let mut file = bytes.into_file();
+    file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &options.input))?;
+    Ok(file)
+}
+
+fn from_stream(
+    decoders: &Decoders<'_>,
+    input: Box<dyn Read + Send>,
+    output: &mut impl Write,
     options: &DecompressOptions,
-    free: &Receiver<Vec<u8>>,
-    full: &Sender<Result<Piece>>,
-) {
-    while let Ok(mut piece) = free.recv() {
-        piece.resize(PIECE_BYTES, 0);
-        let mut len = 0;
-        // Whole pieces: decoders return a block at a time, and each handover costs a wake-up.
-        while len < piece.len() {
-            match decoder.read(&mut piece[len..]) {
-                Ok(0) if len == 0 => return,
-                Ok(0) => break,
-                Ok(n) => len += n,
-                Err(e) => {
-                    let _ = full.send(Err(failure(&decoder, e, id, options)));
-                    return;
+    on_event: OnEvent<'_>,
+) -> Result<Summary> {
+    if options.range.is_some() {
+        return Err(Error::Usage("a range needs a file to seek in; save the input first".into()));
+    }
+    sequence(decoders, input, output, options, on_event)
+}
+
+/// Everything in `input`: containers and other tools' frames, one after the other.
+fn sequence(
+    decoders: &Decoders<'_>,
+    input: impl Read + Send + 'static,
+    output: &mut impl Write,
+    options: &DecompressOptions,
+    on_event: OnEvent<'_>,
+) -> Result<Summary> {
+    let name = options.input.display().to_string();
+    let mut summary = Summary::default();
+    let mut input: Box<dyn Read + Send> = Box::new(input);
+    loop {
+        match container::open(input, &name, LOOK_AHEAD_BYTES)? {
+            Opened::Foreign(rest) => {
+                let part = foreign(decoders, rest, output, options, on_event)?;
+                summary.add(part);
+                return Ok(summary);
+            }
+            Opened::Container(mut reader) => {
+                sequential::decompress(decoders, &mut reader, output, options, on_event, &mut summary)?;
+                summary.input_bytes += reader.position();
+                on_event(Event::Done(summary.input_bytes));
+                let mut rest = reader.into_rest();
+                let mut first = [0];
+                let more =
+                    super::read_full(&mut rest, &mut first).map_err(Error::io("read", &options.input))?;
+                if more == 0 {
+                    return Ok(summary);
                 }
+                input = Box::new(Cursor::new(first).chain(rest));
             }
         }
-        if full.send(Ok((piece, len))).is_err() {
-            return;
-        }
     }
 }
 
-fn failure(
-    decoder: &api::abi::import::StreamDecoder,
-    e: io::Error,
-    id: &str,
+/// Another tool's file.
+fn foreign(
+    decoders: &Decoders<'_>,
+    mut input: impl Read + Send + 'static,
+    output: &mut impl Write,
     options: &DecompressOptions,
-) -> Error {
+    on_event: OnEvent<'_>,
+) -> Result<Summary> {
+    if options.range.is_some() {
+        return Err(Error::Usage(format!(
+            "{} is no container: only those can be read by range; compress it with clipsmaster-host first",
+            options.input.display()
+        )));
+    }
+    let mut head = Vec::new();
+    let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
+    read.map_err(Error::io("read", &options.input))?;
+    let decompressor = decoders.streaming(&detect(decoders.host(), &head, options)?)?;
+    stream::decompress(&decompressor, Cursor::new(head).chain(input), output, options, on_event)
+}
+
+fn detect(host: &Host, head: &[u8], options: &DecompressOptions) -> Result<String> {
+    if let Some(asked) = &options.algorithm {
+        return Ok(algorithm::canonical(asked));
+    }
     let input = options.input.display().to_string();
-    match decoder.codec_error() {
-        Some(codec) => Error::codec(id, &input, codec.clone()),
-        None => Error::io("read", &options.input)(e),
+    if head.is_empty() {
+        return Err(Error::Container { input, problem: "it is empty: no format has empty files".into() });
     }
+    let found = host.detect(head, Some(&options.input));
+    found.ok_or_else(|| Error::UnknownFormat { input, known: host.algorithms() })
 }
 
-/// A codec without `stream/1`: everything in memory.
-fn whole(
-    decompressor: &Compressor,
-    mut input: impl Read,
-    options: &DecompressOptions,
-) -> Result<(Vec<u8>, String)> {
-    let mut data = Vec::new();
-    let mut limited = (&mut input).take(MAX_WHOLE_BYTES + 1);
-    limited.read_to_end(&mut data).map_err(Error::io("read", &options.input))?;
-    if data.len() as u64 > MAX_WHOLE_BYTES {
-        let what = "its plugin cannot decode streams, and the input is larger than 1 GiB";
-        let too_large = io::Error::new(io::ErrorKind::OutOfMemory, what);
-        return Err(Error::io("decompress", &options.input)(too_large));
+impl Decoders<'_> {
+    /// A decompressor of streams of `algorithm`; one that cannot stream is better than none.
+    fn streaming(&self, algorithm: &str) -> Result<crate::Compressor> {
+        let implementation = self.implementation().map(str::to_owned);
+        let request = Request { stream: implementation.is_none(), implementation, ..Request::new(algorithm) };
+        self.host().decompressor(&request).or_else(|e| match e {
+            Error::NoImplementation { .. } if request.stream => {
+                self.host().decompressor(&Request { stream: false, ..request.clone() })
+            }
+            other => Err(other),
+        })
     }
-    decompressor.decompress_named(&data, None).map_err(|e| match e {
-        Error::Damaged { implementation, source, .. } => {
-            Error::Damaged { input: options.input.display().to_string(), implementation, source }
-        }
-        other => other,
-    })
 }

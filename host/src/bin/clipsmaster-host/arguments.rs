@@ -1,7 +1,7 @@
 //! The arguments, as clap reads them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clipsmaster_host::{Benchmarks, Config, Direction, Error, parse_trust, size};
+use clipsmaster_host::{Benchmarks, Config, Direction, Error, parse_trust, pipeline::OnDamage, size};
 use std::path::PathBuf;
 
 #[derive(Parser, Debug)]
@@ -9,7 +9,7 @@ use std::path::PathBuf;
     name = "clipsmaster-host",
     version,
     about = "Compresses with whatever is best on this machine; every algorithm is a plugin",
-    after_help = "Exit codes: 0 done, 1 operation failed, 2 usage, 3 data damaged (nothing written), \
+    after_help = "Exit codes: 0 done, 1 operation failed, 2 usage, 3 data damaged (nothing written), 4 partial output, as --on-damage asked, \
                   5 no usable implementation.\nSizes are binary: 4MB means 4 MiB."
 )]
 pub(crate) struct Arguments {
@@ -155,9 +155,73 @@ pub(crate) struct CompressArguments {
     /// Input bytes in one frame [default: by algorithm and level]
     #[arg(long, value_parser = size::parse, value_name = "BYTES")]
     pub chunk_size: Option<u64>,
+    /// Recovery data in percent of the output, 0 to 100: so much damage can be repaired
+    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 0)]
+    pub parity: u8,
+    /// What goes around the frames: `auto`, `plain` (nothing) or `cmc` (our own file)
+    #[arg(long, value_enum, default_value_t = Wrapping::Auto)]
+    pub container: Wrapping,
+    /// Decode each frame and compare it before it is written
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// What a job may use.
+#[derive(Args, Debug)]
+pub(crate) struct Limits {
     /// Threads [default: all processors]
-    #[arg(short = 'T', long)]
-    pub threads: Option<usize>,
+    #[arg(short = 'T', long, value_name = "N")]
+    pub threads: Option<std::num::NonZero<usize>>,
+    /// Most memory to use, e.g. 512MB [default: half of what is free]
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub memory_limit: Option<u64>,
+}
+
+impl Limits {
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads.map(std::num::NonZero::get)
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wrapping {
+    /// `plain` for .xz, .bz2 and other formats without a place for records; records otherwise, and for --parity
+    Auto,
+    /// Frames back to back, as other tools write them
+    Plain,
+    /// Our own file (.cmc), with frames of any format
+    Cmc,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Damage {
+    /// Stop; nothing is written
+    Error,
+    /// Leave out what is lost (exit code 4)
+    Skip,
+    /// Write zeros in its place (exit code 4)
+    Zero,
+}
+
+impl From<Damage> for OnDamage {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Error => Self::Error,
+            Damage::Skip => Self::Skip,
+            Damage::Zero => Self::Zero,
+        }
+    }
+}
+
+/// Reads `START..END`, either of which may be left out.
+fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let wrong = || format!("`{text}` is no range; write START..END, e.g. 0..64KB or 1GB..");
+    let (start, end) = text.split_once("..").ok_or_else(wrong)?;
+    let bound = |text: &str, default| if text.is_empty() { Ok(default) } else { size::parse(text) };
+    let range = bound(start, 0)?..bound(end, u64::MAX)?;
+    if range.start > range.end { Err(wrong()) } else { Ok(range) }
 }
 
 #[derive(Args, Debug)]
@@ -172,6 +236,14 @@ pub(crate) struct DecompressArguments {
     /// Exactly this implementation
     #[arg(long, value_name = "ID")]
     pub implementation: Option<String>,
+    /// Only these bytes of the original, e.g. 1MB..2MB; reads no more than it needs
+    #[arg(long, value_name = "START..END", value_parser = range)]
+    pub range: Option<std::ops::Range<u64>>,
+    /// What to do about damage that cannot be mended
+    #[arg(long, value_enum, default_value_t = Damage::Error)]
+    pub on_damage: Damage,
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 #[derive(Args, Debug)]

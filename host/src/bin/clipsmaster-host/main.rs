@@ -26,6 +26,7 @@ mod code {
     pub(crate) const FAILED: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const DAMAGED: u8 = 3;
+    pub(crate) const PARTIAL: u8 = 4;
     pub(crate) const NO_IMPLEMENTATION: u8 = 5;
 }
 
@@ -43,7 +44,10 @@ impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         let code = match &e {
             Error::Usage(_) | Error::Config { .. } => code::USAGE,
-            Error::Damaged { .. } | Error::UnknownFormat { .. } | Error::Mismatch(_) => code::DAMAGED,
+            Error::Damaged { .. }
+            | Error::UnknownFormat { .. }
+            | Error::Mismatch(_)
+            | Error::Container { .. } => code::DAMAGED,
             Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. } => code::NO_IMPLEMENTATION,
             _ => code::FAILED,
         };

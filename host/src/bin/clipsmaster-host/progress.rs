@@ -1,10 +1,10 @@
 //! Progress on a terminal, and nowhere else.
 
 use crate::arguments::Common;
-use clipsmaster_host::Progress;
+use clipsmaster_host::{Progress, pipeline::Event};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     time::Duration,
 };
 
@@ -60,8 +60,18 @@ impl FileProgress {
         Self(bar)
     }
 
-    pub(crate) fn at(&self, bytes: u64) {
-        self.0.set_position(bytes);
+    pub(crate) fn show(&self, event: &Event) {
+        match event {
+            Event::Done(bytes) => self.0.set_position(*bytes),
+            Event::Stalled { implementation, seconds } => self.0.suspend(|| {
+                let hint = "it may hang: interrupt, and pin another with --implementation";
+                let _ = writeln!(
+                    io::stderr(),
+                    "clipsmaster-host: warning: {implementation} has worked on one piece for {seconds} s; {hint}"
+                );
+            }),
+            _ => {}
+        }
     }
 }
 

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     Failure, Outcome,
-    arguments::{Common, CompressArguments, OutputArguments},
+    arguments::{Common, CompressArguments, OutputArguments, Wrapping},
     print_json,
     progress::FileProgress,
 };
 use clipsmaster_host::{
     Compressor, Host, Request, algorithm,
-    pipeline::{self, CompressOptions, Summary},
+    container::{CONTAINER_EXTENSION, MAX_CHUNK_BYTES},
+    pipeline::{self, CompressOptions, Container, Summary},
     size,
 };
 use serde::Serialize;
@@ -36,16 +37,14 @@ pub(super) const TAR_EXTENSIONS: [(&str, &str); 6] = [
 pub(super) struct FileReport {
     pub input: PathBuf,
     pub output: PathBuf,
-    pub algorithm: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
     #[serde(flatten)]
     pub summary: Summary,
 }
 
 pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let inputs = inputs(&arguments.input, &arguments.to)?;
-    if arguments.threads == Some(0) {
-        return Err(Failure::usage("--threads must be at least 1"));
-    }
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
     let algorithm = algorithm_for(&host, arguments)?;
@@ -57,7 +56,15 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
         ..Request::new(&algorithm)
     };
     let compressor = host.compressor(&request)?;
-    let options = CompressOptions { chunk_bytes, threads: arguments.threads, ..CompressOptions::default() };
+    let options = CompressOptions {
+        chunk_bytes,
+        threads: arguments.limits.threads(),
+        memory_bytes: arguments.limits.memory_limit,
+        container: container(&host, &algorithm, arguments)?,
+        parity_percent: arguments.parity,
+        verify: arguments.verify,
+        ..CompressOptions::default()
+    };
     let mut reports = Vec::new();
     let outcome = each(&inputs, |path| {
         reports.push(compress(common, arguments, &host, &compressor, &options, path)?);
@@ -68,9 +75,40 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
 }
 
 fn checked_chunk(bytes: u64) -> Result<usize, Failure> {
-    let range = (4 << 10)..=(1 << 30);
+    let range = (4 << 10)..=MAX_CHUNK_BYTES as u64;
     let fits = range.contains(&bytes).then(|| usize::try_from(bytes).ok()).flatten();
-    fits.ok_or_else(|| Failure::usage(format!("--chunk-size {bytes} is outside 4KB to 1GB")))
+    fits.ok_or_else(|| Failure::usage(format!("--chunk-size {bytes} is outside 4KB to 64MB")))
+}
+
+/// What goes around the frames. A file is what its name says: records go where the format has a place for them.
+fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Result<Container, Failure> {
+    let named = arguments.to.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
+    let named = named.unwrap_or_default().to_ascii_lowercase();
+    let is_own = named == CONTAINER_EXTENSION;
+    let has_place = Container::has_place_in(algorithm);
+    let is_plain_name =
+        !has_place && arguments.to.output.as_deref().is_some_and(|p| by_extension(host, p).is_some());
+    match arguments.container {
+        Wrapping::Plain if arguments.parity > 0 => {
+            Err(Failure::usage("--parity needs a container; plain frames have no place for it"))
+        }
+        Wrapping::Plain if is_own => {
+            Err(Failure::usage("a .cmc file is a container; name the output otherwise"))
+        }
+        Wrapping::Plain => Ok(Container::Plain),
+        Wrapping::Cmc if is_plain_name || (has_place && !named.is_empty() && !is_own) => {
+            let name = arguments.to.output.as_deref().unwrap_or(Path::new("-")).display();
+            Err(Failure::usage(format!("{name} would not be what its name says; end it in .cmc")))
+        }
+        Wrapping::Cmc => Ok(Container::Native),
+        Wrapping::Auto if is_own => Ok(Container::Native),
+        Wrapping::Auto if has_place => Ok(Container::Standard),
+        Wrapping::Auto if arguments.parity == 0 => Ok(Container::Plain),
+        Wrapping::Auto if is_plain_name => Err(Failure::usage(format!(
+            ".{named} files have no place for parity; name the output with .cmc, or leave --parity out"
+        ))),
+        Wrapping::Auto => Ok(Container::Native),
+    }
 }
 
 /// What the arguments say, or what the output's name says, or the default. They must not contradict each other: what a
@@ -118,25 +156,32 @@ fn compress(
     path: &Path,
 ) -> Result<FileReport, Failure> {
     let input = Input::open(path, "compress")?;
-    let target = Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), path))?;
+    let target =
+        Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), options, path))?;
     let (name, bytes, like) = (input.name.clone(), input.bytes(), input.file.clone());
     let options =
         CompressOptions { input_bytes: bytes, input: name.clone(), output: target.name(), ..options.clone() };
     let summary = target.write(arguments.to.force, like.as_ref(), true, |out| {
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);
-        Ok(pipeline::compress(compressor, input.reader, out, &options, &|n| progress.at(n))?)
+        Ok(pipeline::compress(compressor, input.reader(), out, &options, &|e| progress.show(&e))?)
     })?;
     tell(common, &name, &summary);
     Ok(FileReport {
         input: name,
         output: target.name(),
-        algorithm: compressor.algorithm().to_owned(),
+        algorithm: Some(compressor.algorithm().to_owned()),
         summary,
     })
 }
 
-fn default_name(host: &Host, algorithm: &str, path: &Path) -> Result<PathBuf, Failure> {
-    let extension = host.extension(algorithm).ok_or_else(|| {
+fn default_name(
+    host: &Host,
+    algorithm: &str,
+    options: &CompressOptions,
+    path: &Path,
+) -> Result<PathBuf, Failure> {
+    let own = (options.container == Container::Native).then(|| CONTAINER_EXTENSION.to_owned());
+    let extension = own.or_else(|| host.extension(algorithm)).ok_or_else(|| {
         Failure::usage(format!("files of {algorithm} have no usual extension; name the output with -o"))
     })?;
     let mut name = path.as_os_str().to_owned();
@@ -166,8 +211,8 @@ pub(super) fn tell_machines(
 /// One line a file, for people at a terminal; what failed on the way, always.
 pub(super) fn tell(common: &Common, name: &Path, summary: &Summary) {
     let mut stderr = io::stderr();
-    for failure in &summary.failures {
-        let _ = writeln!(stderr, "clipsmaster-host: warning: {failure}");
+    for warning in &summary.warnings {
+        let _ = writeln!(stderr, "clipsmaster-host: warning: {warning}");
     }
     if common.quiet || !stderr.is_terminal() {
         return;

@@ -1,7 +1,7 @@
 //! Manners of files that both directions share: standard streams, refusals, where output goes.
 
 use crate::{Failure, Outcome, arguments::OutputArguments, code};
-use clipsmaster_host::pipeline::OutputFile;
+use clipsmaster_host::pipeline::{self, OutputFile};
 use std::{
     fs::{self, File, Metadata},
     io::{self, IsTerminal, Read, Write},
@@ -14,7 +14,7 @@ pub(super) struct Input {
     /// As the user named it.
     pub name: PathBuf,
     /// What to read from.
-    pub reader: Box<dyn Read + Send>,
+    pub source: pipeline::Input,
     /// Metadata of a regular file.
     pub file: Option<Metadata>,
 }
@@ -24,7 +24,7 @@ impl Input {
     pub(super) fn open(path: &Path, verb: &str) -> Result<Self, Failure> {
         if is_standard(path) {
             let name = PathBuf::from("standard input");
-            return Ok(Self { name, reader: Box::new(io::stdin()), file: None });
+            return Ok(Self { name, source: pipeline::Input::Stream(Box::new(io::stdin())), file: None });
         }
         let fail = |e: io::Error| Failure::new(code::FAILED, format!("cannot read {}: {e}", path.display()));
         let file = File::open(path).map_err(fail)?;
@@ -39,7 +39,19 @@ impl Input {
             return Err(Failure::usage(format!("{dir} is a directory; {hint}")));
         }
         let regular = meta.is_file().then_some(meta);
-        Ok(Self { name: path.to_owned(), reader: Box::new(file), file: regular })
+        let source = match &regular {
+            Some(_) => pipeline::Input::File(file),
+            None => pipeline::Input::Stream(Box::new(file)),
+        };
+        Ok(Self { name: path.to_owned(), source, file: regular })
+    }
+
+    /// Reads it from front to back.
+    pub(super) fn reader(self) -> Box<dyn Read + Send> {
+        match self.source {
+            pipeline::Input::File(file) => Box::new(file),
+            pipeline::Input::Stream(stream) => stream,
+        }
     }
 
     /// Size of a regular file, in bytes.

@@ -1,0 +1,439 @@
+//! Finds out what a container holds, and where: by its footers, or by looking for every record there is.
+
+use super::{
+    ChunkInfo, Entry, FileInfo,
+    bytes::Bytes,
+    carrier::Carrier,
+    crc::one_byte_errors,
+    payload::{ENTRY_BYTES, FOOTER_BYTES, Footer, Table, decode_index, decode_recovery},
+    read::carrier_at,
+    record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, Uid},
+    writer::root,
+};
+use memchr::memmem;
+use std::collections::{BTreeMap, HashMap};
+
+/// Bytes searched for records at a time.
+const SCAN_BYTES: usize = 1 << 20;
+/// Most records that are looked at: more than a file of a terabyte has.
+const MAX_RECORDS: usize = 4 << 20;
+/// Bytes at the end in which footers are looked for.
+const TAIL_BYTES: u64 = 1024;
+/// Most shifts of content that are followed: each insertion or deletion makes one.
+const MAX_SHIFTS: usize = 64;
+
+/// What is known about a container.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub file: Option<FileInfo>,
+    pub carrier: Option<Carrier>,
+    pub uid: Uid,
+    /// By number; none where nothing says what the chunk was.
+    pub entries: BTreeMap<u64, Entry>,
+    /// Original bytes, if anything says how many there were.
+    pub raw_bytes: Option<u64>,
+    /// Where else the frame of a chunk may stand, by number.
+    pub places: HashMap<u64, Vec<u64>>,
+    /// Tables by the start of their group.
+    pub tables: BTreeMap<u64, Table>,
+    /// Where the shard of each sound recovery record begins, by group and number.
+    pub recovery: HashMap<(u64, u32), u64>,
+    /// Distances, in bytes, between where records stand and where they were written.
+    pub shifts: Vec<i64>,
+    /// Records found sound, by kind.
+    pub counts: Counts,
+    /// Whether a footer says that the file was closed, and everything it says fits.
+    pub is_complete: bool,
+    /// Whether there is more in the file than this container.
+    pub has_strangers: bool,
+}
+
+/// Sound records of each kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    pub file: usize,
+    pub chunk: usize,
+    pub index: usize,
+    pub table: usize,
+    pub recovery: usize,
+    pub footer: usize,
+}
+
+/// A record, where its header stands, and in what it is wrapped.
+struct Found {
+    at: u64,
+    header: Header,
+    carrier: Option<Carrier>,
+}
+
+impl Survey {
+    /// What the footers and the index say, if all of it is sound and the container is all of `bytes`.
+    pub(crate) fn by_footer(bytes: &(impl Bytes + ?Sized)) -> Option<Self> {
+        let start = bytes.len().saturating_sub(TAIL_BYTES);
+        let tail = bytes.get(start, (bytes.len() - start) as usize)?;
+        let at_end = |at: usize| {
+            let header = Header::decode(&tail[at..]).ok()?;
+            let carrier = carrier_at(&tail, at, header.record_bytes())?;
+            (header.kind == Kind::Footer && header.offset == start + at as u64).then_some(())?;
+            let payload = checked_payload(&tail, at, &header)?;
+            let footer = Footer::decode(payload)?;
+            let wrapped = (carrier.head_bytes() + HEADER_BYTES + FOOTER_BYTES + carrier.tail_bytes()) as u64;
+            let ends = footer.body_bytes.checked_add(2 * wrapped)? == bytes.len();
+            ends.then_some((carrier, header.uid, footer))
+        };
+        let found: Vec<usize> = memmem::find_iter(&tail, &MAGIC).collect();
+        let (carrier, uid, footer) = found.into_iter().rev().find_map(at_end)?;
+        let mut survey = Self { uid, ..Self::default() };
+        survey.read_index(bytes, &footer, carrier)?;
+        let (header, payload) = record_at(bytes, footer.file_offset, &uid)?;
+        let file = FileInfo::decode(&payload).filter(|_| header.kind == Kind::File)?;
+        survey.carrier = Some(file.carrier);
+        survey.file = Some(file);
+        survey.raw_bytes = Some(footer.raw_bytes);
+        survey.is_complete = true;
+        survey.is_consistent().then_some(survey)
+    }
+
+    /// Reads all entries through the footer's pointer.
+    fn read_index(&mut self, bytes: &(impl Bytes + ?Sized), footer: &Footer, carrier: Carrier) -> Option<()> {
+        let mut encoded = Vec::new();
+        let mut at = footer.index_offset;
+        while (self.entries.len() as u64) < footer.chunks {
+            let (header, payload) = record_at(bytes, at, &self.uid)?;
+            let entries = match header.kind {
+                Kind::Index => decode_index(&payload).filter(|e| !e.is_empty())?,
+                // A single chunk needs no index. Its frame is the first thing, or stands behind its record.
+                Kind::Chunk => {
+                    let chunk = ChunkInfo::decode(&payload)?;
+                    let behind = at + (header.record_bytes() + carrier.tail_bytes()) as u64;
+                    let is_native = behind + u64::from(chunk.frame_bytes) == footer.body_bytes;
+                    vec![Entry { chunk, frame_offset: if is_native { behind } else { 0 } }]
+                }
+                _ => return None,
+            };
+            encoded.extend(entries.iter().flat_map(Entry::encode));
+            self.entries.extend(entries.into_iter().map(|e| (e.chunk.number, e)));
+            at += (header.record_bytes() + carrier.tail_bytes() + carrier.head_bytes()) as u64;
+        }
+        (root(&encoded) == footer.root && encoded.len() as u64 == footer.chunks * ENTRY_BYTES as u64)
+            .then_some(())
+    }
+
+    /// Whether the chunks follow each other without gaps up to the end.
+    fn is_consistent(&self) -> bool {
+        let mut end = 0;
+        for (number, Entry { chunk, .. }) in (0..).zip(self.entries.values()) {
+            if (chunk.number, chunk.raw_offset) != (number, end) {
+                return false;
+            }
+            end = chunk.raw_end();
+        }
+        self.raw_bytes == Some(end) && !self.entries.is_empty()
+    }
+
+    /// Looks at every record there is; `None` if there are none.
+    pub(crate) fn by_scan(bytes: &(impl Bytes + ?Sized)) -> Option<Self> {
+        let found = scan(bytes);
+        let uid = most_common(&found)?;
+        let mut survey = Self { uid, ..Self::default() };
+        let mut facts = Facts::default();
+        survey.carrier = found.iter().filter(|f| f.header.uid == uid).find_map(|f| f.carrier);
+        for Found { at, header, .. } in found.iter().filter(|f| f.header.uid == uid) {
+            survey.note_shift(*at as i64 - header.offset as i64);
+            let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes);
+            if let Some(payload) = payload.and_then(|p| mended_payload(p, header)) {
+                survey.add(*at, header, &payload, &mut facts);
+            }
+        }
+        survey.add_pointed_at(bytes, &mut facts);
+        survey.conclude(facts);
+        survey.has_strangers = survey.finds_strangers(bytes, &found);
+        survey.is_complete &= !survey.has_strangers;
+        Some(survey)
+    }
+
+    /// Whether something stands before or behind the container that is not of it: damage has made one file of two, or they
+    /// were one after the other. (A container may lie within a frame, though.)
+    fn finds_strangers(&self, bytes: &(impl Bytes + ?Sized), found: &[Found]) -> bool {
+        let (own, others): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|f| f.header.uid == self.uid);
+        let (Some(first), Some(last)) = (own.first(), own.last()) else { return false };
+        let frames = |number: &u64, entry: &Entry| {
+            let places = self.places.get(number).into_iter().flatten().copied();
+            let len = u64::from(entry.chunk.frame_bytes);
+            places.chain([entry.frame_offset]).map(|at| at..at.saturating_add(len)).collect::<Vec<_>>()
+        };
+        let frames: Vec<_> = self.entries.iter().flat_map(|(n, e)| frames(n, e)).collect();
+        let outside = |f: &&&Found| f.at < first.at || f.at > last.at;
+        let apart = |f: &&Found| !frames.iter().any(|frame| frame.contains(&f.at));
+        if others.iter().filter(outside).copied().any(|f| apart(&f)) {
+            return true;
+        }
+        let tail_bytes = last.carrier.map_or(0, Carrier::tail_bytes) as u64;
+        let end = last.at + last.header.record_bytes() as u64 + tail_bytes;
+        let rest = bytes.len().saturating_sub(end).min(SCAN_BYTES as u64);
+        let rest = bytes.get(end, rest as usize).unwrap_or_default();
+        last.header.kind == Kind::Footer && rest.iter().any(|b| *b != 0)
+    }
+
+    fn note_shift(&mut self, shift: i64) {
+        if !self.shifts.contains(&shift) && self.shifts.len() < MAX_SHIFTS {
+            self.shifts.push(shift);
+        }
+    }
+
+    /// Takes in what one sound record says.
+    fn add(&mut self, at: u64, header: &Header, payload: &[u8], facts: &mut Facts) {
+        let carrier = self.carrier.unwrap_or(Carrier::Frames);
+        match header.kind {
+            Kind::File => {
+                if let Some(file) = FileInfo::decode(payload) {
+                    self.counts.file += 1;
+                    self.carrier = Some(file.carrier);
+                    facts.first_file.get_or_insert(at);
+                    self.file = Some(file);
+                }
+            }
+            Kind::Chunk => {
+                if let Some(chunk) = ChunkInfo::decode(payload) {
+                    self.counts.chunk += 1;
+                    let behind = (header.record_bytes() + carrier.tail_bytes()) as u64;
+                    facts.chunks.entry(chunk.number).or_default().push((
+                        at + behind,
+                        header.offset + behind,
+                        chunk,
+                    ));
+                }
+            }
+            Kind::Index => {
+                if let Some(entries) = decode_index(payload) {
+                    self.counts.index += 1;
+                    facts.index.extend(entries.into_iter().map(|e| (e.chunk.number, e)));
+                }
+            }
+            Kind::Table => {
+                if let Some(table) = Table::decode(payload) {
+                    self.counts.table += 1;
+                    self.tables.insert(table.start, table);
+                }
+            }
+            Kind::Recovery => {
+                if let Some((group, number, _)) = decode_recovery(payload) {
+                    self.counts.recovery += 1;
+                    self.recovery.insert((group, number), at + HEADER_BYTES as u64 + 16);
+                }
+            }
+            Kind::Footer => {
+                if let Some(footer) = Footer::decode(payload) {
+                    self.counts.footer += 1;
+                    facts.footer = Some(footer);
+                }
+            }
+        }
+    }
+
+    /// The records that a footer points at, should their headers be damaged.
+    fn add_pointed_at(&mut self, bytes: &(impl Bytes + ?Sized), facts: &mut Facts) {
+        let Some(footer) = facts.footer else { return };
+        for offset in [footer.file_offset, footer.index_offset] {
+            for shift in self.shifts.clone() {
+                let Some(at) = offset.checked_add_signed(shift) else { continue };
+                if let Some((header, payload)) = mended_record_at(bytes, at, &self.uid) {
+                    let known = self.counts;
+                    self.add(at, &header, &payload, facts);
+                    // Found by mending, not sound.
+                    self.counts = known;
+                }
+            }
+        }
+    }
+
+    /// Takes in more records, read from `image`: the restored bytes of a parity group that starts at `start`.
+    pub(crate) fn add_restored(&mut self, image: &[u8], start: u64) {
+        let mut facts = Facts::default();
+        let counts = self.counts;
+        for Found { at, header, .. } in scan(image) {
+            if header.uid == self.uid
+                && header.offset == start + at
+                && let Some(payload) = checked_payload(image, at as usize, &header)
+            {
+                self.add(start + at, &header, payload, &mut facts);
+            }
+        }
+        self.counts = counts;
+        self.conclude(facts);
+    }
+
+    /// Makes entries of what the records said.
+    fn conclude(&mut self, facts: Facts) {
+        if let Some(footer) = facts.footer {
+            self.raw_bytes = Some(footer.raw_bytes);
+        }
+        let carrier = self.carrier.unwrap_or(Carrier::Frames);
+        for (number, records) in facts.chunks {
+            for (place, canonical, chunk) in records {
+                let before_file = facts.first_file.and_then(|at| {
+                    at.checked_sub(carrier.head_bytes() as u64 + u64::from(chunk.frame_bytes))
+                });
+                let is_first = number == 0 && carrier != Carrier::Native;
+                let places = self.places.entry(number).or_default();
+                places.extend(before_file.filter(|_| is_first));
+                places.push(place);
+                let frame_offset = if is_first { 0 } else { canonical };
+                self.entries.entry(number).or_insert(Entry { chunk, frame_offset });
+            }
+        }
+        // The index is believed before a record that stands somewhere.
+        self.entries.extend(facts.index);
+        self.is_complete = self.is_consistent();
+    }
+}
+
+/// A stretch of the original.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Piece {
+    /// Place in the original; up to `u64::MAX` where nothing tells the end.
+    pub range: std::ops::Range<u64>,
+    /// The chunk that holds it, if that is known.
+    pub entry: Option<Entry>,
+}
+
+impl Survey {
+    /// The whole original, chunks and gaps.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut end = 0;
+        let gap = |range: std::ops::Range<u64>| (!range.is_empty()).then_some(Piece { range, entry: None });
+        for entry in self.entries.values() {
+            let (start, after) = (entry.chunk.raw_offset, entry.chunk.raw_end());
+            // Chunks that overlap others cannot both be right; their numbers say which comes first.
+            if start < end {
+                continue;
+            }
+            pieces.extend(gap(end..start));
+            pieces.push(Piece { range: start..after, entry: Some(entry.clone()) });
+            end = after;
+        }
+        let all = self.raw_bytes.filter(|_| !self.has_strangers);
+        pieces.extend(gap(end..all.unwrap_or(u64::MAX)));
+        pieces
+    }
+}
+
+/// What records said, before it is put together.
+#[derive(Default)]
+struct Facts {
+    /// Place of the first file record.
+    first_file: Option<u64>,
+    /// For each number: where the frame stands, where it was written, and what it is.
+    chunks: BTreeMap<u64, Vec<(u64, u64, ChunkInfo)>>,
+    index: BTreeMap<u64, Entry>,
+    footer: Option<Footer>,
+}
+
+/// All sound headers, and where they stand.
+fn scan(bytes: &(impl Bytes + ?Sized)) -> Vec<Found> {
+    let finder = memmem::Finder::new(&MAGIC);
+    let mut found = Vec::new();
+    // Blocks overlap by a wrapper and a header.
+    const OVERLAP: usize = 2 * HEADER_BYTES;
+    let mut buffer = vec![0; SCAN_BYTES + OVERLAP];
+    let mut start = 0;
+    while start < bytes.len() && found.len() < MAX_RECORDS {
+        let len = (bytes.len() - start).min(buffer.len() as u64) as usize;
+        bytes.read_lossy(&mut buffer[..len], start);
+        let first = if start == 0 { 0 } else { HEADER_BYTES };
+        for at in finder
+            .find_iter(&buffer[..len])
+            .filter(|at| (first..SCAN_BYTES + first.max(HEADER_BYTES)).contains(at))
+        {
+            if let Ok(header) = Header::decode(&buffer[at..len]) {
+                let carrier = carrier_at(&buffer[..len], at, header.record_bytes());
+                found.push(Found { at: start + at as u64, header, carrier });
+            }
+        }
+        start += SCAN_BYTES as u64;
+    }
+    found
+}
+
+/// Whether `bytes` has any record of a container among its first `len`, or among its last.
+pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized), len: u64) -> bool {
+    let tail = bytes.len().saturating_sub(TAIL_BYTES);
+    let any = |start: u64, len: u64| {
+        let mut at = start;
+        let end = start.saturating_add(len).min(bytes.len());
+        while at < end {
+            let take = (end - at).min((SCAN_BYTES + HEADER_BYTES) as u64) as usize;
+            let block = bytes.get(at, take).unwrap_or_default();
+            if memmem::find_iter(&block, &MAGIC).any(|i| {
+                Header::decode(&block[i..]).is_ok_and(|h| h.offset.abs_diff(at + i as u64) < 1 << 20)
+            }) {
+                return true;
+            }
+            at += SCAN_BYTES as u64;
+        }
+        false
+    };
+    any(tail, TAIL_BYTES) || any(0, len)
+}
+
+fn most_common(found: &[Found]) -> Option<Uid> {
+    let mut counts: HashMap<Uid, (usize, std::cmp::Reverse<u64>)> = HashMap::new();
+    for f in found {
+        // A container within stands elsewhere than its records say.
+        let weight = if f.at == f.header.offset { 4 } else { 1 };
+        counts.entry(f.header.uid).or_insert((0, std::cmp::Reverse(f.at))).0 += weight;
+    }
+    counts.into_iter().max_by_key(|(_, rank)| *rank).map(|(uid, _)| uid)
+}
+
+fn checked_payload<'a>(bytes: &'a [u8], at: usize, header: &Header) -> Option<&'a [u8]> {
+    let payload = bytes.get(at + HEADER_BYTES..)?.get(..header.payload_bytes)?;
+    (crc32fast::hash(payload) == header.payload_crc).then_some(payload)
+}
+
+/// The payload, if it is sound or has one damaged byte.
+fn mended_payload(mut payload: Vec<u8>, header: &Header) -> Option<Vec<u8>> {
+    mend_one_byte(&mut payload, header.payload_crc).then_some(payload)
+}
+
+/// Whether `bytes` has the CRC, perhaps after one byte was corrected, which must be the only way.
+fn mend_one_byte(bytes: &mut [u8], crc: u32) -> bool {
+    let syndrome = crc32fast::hash(bytes) ^ crc;
+    if syndrome == 0 {
+        return true;
+    }
+    let mut errors = one_byte_errors(bytes.len(), syndrome);
+    match (errors.next(), errors.next()) {
+        (Some((at, xor)), None) => {
+            bytes[at] ^= xor;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The sound record whose header was written at `at`.
+fn record_at(bytes: &(impl Bytes + ?Sized), at: u64, uid: &Uid) -> Option<(Header, Vec<u8>)> {
+    let header = Header::decode(&bytes.get(at, HEADER_BYTES)?).ok()?;
+    (header.uid == *uid && header.offset == at).then_some(())?;
+    let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes)?;
+    (crc32fast::hash(&payload) == header.payload_crc).then_some((header, payload))
+}
+
+/// As `record_at`, with one damaged byte in header and payload each; the record may have moved.
+fn mended_record_at(bytes: &(impl Bytes + ?Sized), at: u64, uid: &Uid) -> Option<(Header, Vec<u8>)> {
+    let mut head = bytes.get(at, HEADER_BYTES)?;
+    if Header::decode(&head).is_err() {
+        let crc = u32::from_le_bytes(head[60..].try_into().ok()?);
+        // Either a byte of the header is wrong, or one of its CRC: then the header makes sense as it is.
+        if !mend_one_byte(&mut head[..60], crc) {
+            let crc = crc32fast::hash(&head[..60]);
+            head[60..].copy_from_slice(&crc.to_le_bytes());
+        }
+    }
+    let header = Header::decode(&head).ok().filter(|h| h.uid == *uid)?;
+    debug_assert!(header.payload_bytes <= MAX_PAYLOAD_BYTES);
+    let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes)?;
+    mended_payload(payload, &header).map(|payload| (header, payload))
+}

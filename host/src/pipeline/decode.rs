@@ -1,0 +1,96 @@
+//! Decoding and checking the chunks of containers.
+
+use crate::{Compressor, Error, Host, Request, Result, algorithm, container::Entry, sync::lock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The decoders that a container's chunks need, found as they are needed.
+#[derive(Debug)]
+pub(crate) struct Decoders<'a> {
+    host: &'a Host,
+    /// Use exactly this implementation for its algorithm.
+    implementation: Option<String>,
+    by_algorithm: Mutex<HashMap<String, Arc<Compressor>>>,
+}
+
+/// Why a frame is not the chunk it should be.
+#[derive(Debug)]
+pub(crate) enum Bad {
+    /// Its bytes are not those that were written.
+    Frame,
+    /// The bytes are, and still nothing decodes them to what they were.
+    Decoder(Error),
+}
+
+impl<'a> Decoders<'a> {
+    pub(crate) fn new(host: &'a Host, implementation: Option<String>) -> Self {
+        Self { host, implementation, by_algorithm: Mutex::default() }
+    }
+
+    pub(crate) fn host(&self) -> &'a Host {
+        self.host
+    }
+
+    /// The implementation asked for.
+    pub(crate) fn implementation(&self) -> Option<&str> {
+        self.implementation.as_deref()
+    }
+
+    /// The decompressor of `algorithm`.
+    pub(crate) fn of(&self, algorithm: &str) -> Result<Arc<Compressor>> {
+        if let Some(known) = lock(&self.by_algorithm).get(algorithm) {
+            return Ok(Arc::clone(known));
+        }
+        let pinned = self.implementation.clone().filter(|id| id.split('/').next() == Some(algorithm));
+        let request = Request { implementation: pinned, ..Request::new(algorithm) };
+        let decompressor = Arc::new(self.host.decompressor(&request)?);
+        lock(&self.by_algorithm).insert(algorithm.to_owned(), Arc::clone(&decompressor));
+        Ok(decompressor)
+    }
+
+    /// What took over from what.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        lock(&self.by_algorithm).values().flat_map(|d| d.failures()).collect()
+    }
+
+    /// Decodes `frame` into `raw`, and checks both against what `entry` says.
+    pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<(), Bad> {
+        let chunk = &entry.chunk;
+        if frame.len() != chunk.frame_bytes as usize || crc32fast::hash(frame) != chunk.frame_crc {
+            return Err(Bad::Frame);
+        }
+        let len = chunk.raw_bytes as usize;
+        if raw.len() < len {
+            let more = len - raw.len();
+            raw.try_reserve_exact(more).map_err(|_| Bad::Decoder(no_memory(len)))?;
+        }
+        raw.resize(len, 0);
+        if chunk.filter != 0 {
+            let what = format!("filter {} of chunk {}", chunk.filter, chunk.number);
+            return Err(Bad::Decoder(Error::Usage(format!("{what} needs a later version"))));
+        }
+        let is_right = |raw: &[u8]| xxh3_128(raw) == chunk.raw_hash;
+        if chunk.algorithm == algorithm::STORE {
+            if frame.len() != len || !is_right(frame) {
+                return Err(Bad::Frame);
+            }
+            raw.copy_from_slice(frame);
+            return Ok(());
+        }
+        let decoder = self.of(&chunk.algorithm).map_err(Bad::Decoder)?;
+        decoder.decode_frame(frame, raw, is_right).map_err(Bad::Decoder)
+    }
+
+    /// Name of what decodes `algorithm`, for reports.
+    pub(crate) fn name(&self, algorithm: &str) -> String {
+        let known = lock(&self.by_algorithm);
+        known.get(algorithm).map_or_else(|| algorithm.to_owned(), |d| d.decoder_id().to_owned())
+    }
+}
+
+fn no_memory(len: usize) -> Error {
+    Error::Usage(format!("no memory for a chunk of {len} bytes"))
+}

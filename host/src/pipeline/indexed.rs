@@ -1,0 +1,218 @@
+//! Containers in files and in memory: any range, in parallel, and what is damaged is mended on the way.
+
+use super::{
+    DecompressOptions, Event, OnDamage, OnEvent, Summary,
+    decode::{Bad, Decoders},
+    ordered, sequential,
+};
+use crate::{
+    Error, Result,
+    container::{Bytes, Entry, FileInfo, Mended, Mender, Piece, Survey},
+};
+use std::{
+    io::Write,
+    ops::Range,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// One piece on its way.
+#[derive(Default)]
+struct Item {
+    piece: Option<Piece>,
+    frame: Vec<u8>,
+    raw: Vec<u8>,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Sound,
+    Mended(Mended),
+    Lost(String),
+}
+
+/// Decompresses the wanted range of what `survey` found in `bytes`.
+///
+/// # Errors
+/// [`Error::Container`] where something is lost and `options` do not allow that; all before it has been written.
+pub(crate) fn decompress<B: Bytes + ?Sized>(
+    decoders: &Decoders<'_>,
+    bytes: &B,
+    survey: &Survey,
+    output: &mut impl Write,
+    options: &DecompressOptions,
+    on_event: OnEvent<'_>,
+) -> Result<Summary> {
+    let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
+    let wanted = wanted(survey, options)?;
+    let file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
+    let lanes = sequential::lanes(&file, options, &mut summary)?;
+    let mender = Mender::new(bytes, lanes.workers.max(1));
+    let alone = Mutex::new(());
+    let overlaps = |p: &Piece| p.range.start < wanted.end && wanted.start < p.range.end;
+    let mut pieces = survey.pieces().into_iter().filter(overlaps);
+    let fill = |item: &mut Item| {
+        item.piece = pieces.next();
+        item.state = State::Sound;
+        let entry = item.piece.as_ref().and_then(|p| p.entry.as_ref());
+        if let Some(entry) = entry {
+            // What is beyond the end of the file stays short, which the check of its length notices.
+            item.frame.clear();
+            if entry.frame_offset.saturating_add(entry.chunk.frame_bytes.into()) <= bytes.len() {
+                item.frame.resize(entry.chunk.frame_bytes as usize, 0);
+                bytes.read_lossy(&mut item.frame, entry.frame_offset);
+            }
+        }
+        Ok(item.piece.is_some())
+    };
+    let has_failed = AtomicBool::new(false);
+    let work = |item: &mut Item| {
+        let Some(entry) = item.piece.as_ref().and_then(|p| p.entry.as_ref()) else {
+            item.state = State::Lost("nothing is left of it".into());
+            return Ok(());
+        };
+        item.state = match decoders.decode(entry, &item.frame, &mut item.raw) {
+            Ok(()) => State::Sound,
+            // Once the job is lost, its last pieces need not be mended.
+            Err(_) if has_failed.load(Ordering::Relaxed) => State::Lost("not tried".into()),
+            Err(bad) => {
+                let _alone = crate::sync::lock(&alone);
+                mend(decoders, &mender, entry, bad, &mut item.raw)?
+            }
+        };
+        if options.on_damage == OnDamage::Error && matches!(item.state, State::Lost(_)) {
+            has_failed.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let mut taker =
+        Taker { output, wanted: wanted.clone(), options, survey, summary: &mut summary, mended: Vec::new() };
+    let take = |item: &mut Item| {
+        taker.take(item, decoders)?;
+        if let Some(piece) = &item.piece {
+            on_event(Event::Done(piece.entry.as_ref().map_or(0, |e| e.frame_offset)));
+        }
+        Ok(())
+    };
+    ordered(lanes, fill, work, take, &|| decoders.name(&file.algorithm), on_event)?;
+    let mended = taker.mended;
+    if !mended.is_empty() {
+        let how = mended.join("; ");
+        summary.warnings.push(format!(
+            "damage was mended while reading ({how}); `clipsmaster-host repair` makes a sound file"
+        ));
+    }
+    Ok(summary)
+}
+
+/// Gets `entry` back into `raw`, by any means.
+fn mend<B: Bytes + ?Sized>(
+    decoders: &Decoders<'_>,
+    mender: &Mender<'_, B>,
+    entry: &Entry,
+    bad: Bad,
+    raw: &mut Vec<u8>,
+) -> Result<State> {
+    if let Bad::Decoder(e @ (Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. })) = bad {
+        return Err(e);
+    }
+    let out = Mutex::new(std::mem::take(raw));
+    // The frame has been found right by its CRC already, or was corrected to have it.
+    let decodes = |frame: &[u8]| decoders.decode(entry, frame, &mut crate::sync::lock(&out)).is_ok();
+    let found = mender.frame(entry, decodes);
+    *raw = out.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(match (found, bad) {
+        (Some((_, how)), _) => State::Mended(how),
+        (None, Bad::Frame) => State::Lost("its frame is damaged beyond repair".into()),
+        (None, Bad::Decoder(e)) => State::Lost(e.to_string()),
+    })
+}
+
+/// The original bytes asked for.
+fn wanted(survey: &Survey, options: &DecompressOptions) -> Result<Range<u64>> {
+    let Some(range) = &options.range else { return Ok(0..u64::MAX) };
+    let end = survey.raw_bytes.unwrap_or(u64::MAX);
+    if range.start > range.end || range.start > end {
+        return Err(Error::Usage(format!(
+            "range {}..{} is not within the original's {end} bytes",
+            range.start, range.end
+        )));
+    }
+    Ok(range.clone())
+}
+
+struct Taker<'a, W> {
+    output: &'a mut W,
+    wanted: Range<u64>,
+    options: &'a DecompressOptions,
+    survey: &'a Survey,
+    summary: &'a mut Summary,
+    mended: Vec<String>,
+}
+
+impl<W: Write> Taker<'_, W> {
+    fn take(&mut self, item: &Item, decoders: &Decoders<'_>) -> Result<()> {
+        let Some(piece) = &item.piece else { return Ok(()) };
+        let range = piece.range.start.max(self.wanted.start)..piece.range.end.min(self.wanted.end);
+        let number = piece.entry.as_ref().map(|e| e.chunk.number);
+        match &item.state {
+            State::Lost(why) => return self.lose(number, range, why),
+            State::Mended(how) => self.mended.push(format!("chunk {}: {how}", number.unwrap_or_default())),
+            State::Sound => {}
+        }
+        let start = (range.start - piece.range.start) as usize;
+        let len = range.end.saturating_sub(range.start) as usize;
+        let raw = item.raw.get(start..start + len).unwrap_or_default();
+        self.write(raw)?;
+        self.summary.count(&decoders.name(piece.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
+        Ok(())
+    }
+
+    fn write(&mut self, raw: &[u8]) -> Result<()> {
+        self.summary.output_bytes += raw.len() as u64;
+        self.output.write_all(raw).map_err(Error::io("write", &self.options.output))
+    }
+
+    fn lose(&mut self, number: Option<u64>, range: Range<u64>, why: &str) -> Result<()> {
+        let what = match number {
+            Some(number) => format!("chunk {number}"),
+            None => "a gap".into(),
+        };
+        let to = if range.end == u64::MAX { "the end".into() } else { range.end.to_string() };
+        let problem = format!("{what} is lost (bytes {}..{to} of the original): {why}", range.start);
+        if self.options.on_damage == OnDamage::Error {
+            let input = self.options.input.display().to_string();
+            let hint = "`--on-damage skip` or `zero` gets the rest, `clipsmaster-host verify` tells more";
+            return Err(Error::Container { input, problem: format!("{problem}; {hint}") });
+        }
+        self.summary.lost.push((range.start, range.end));
+        self.summary.warnings.push(problem);
+        // An end that nothing tells the place of cannot be filled.
+        if self.options.on_damage == OnDamage::Zero && range.end != u64::MAX && self.is_believable(&range) {
+            self.zeros(range.end - range.start)?;
+        }
+        Ok(())
+    }
+
+    /// Sizes come from the file: no more zeros than the chunks there could have held.
+    fn is_believable(&self, range: &Range<u64>) -> bool {
+        let largest =
+            self.survey.file.as_ref().map_or(crate::container::MAX_CHUNK_BYTES as u64, |f| f.chunk_bytes);
+        let chunks = self.summary.input_bytes / 64 + 1;
+        range.end - range.start <= largest.saturating_mul(chunks)
+    }
+
+    fn zeros(&mut self, mut len: u64) -> Result<()> {
+        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while len > 0 {
+            let part = len.min(ZEROS.len() as u64) as usize;
+            self.write(&ZEROS[..part])?;
+            len -= part as u64;
+        }
+        Ok(())
+    }
+}

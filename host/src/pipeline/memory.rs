@@ -1,0 +1,106 @@
+//! How many threads and chunks a memory limit allows.
+
+use crate::size;
+use std::{fmt, time::Duration};
+
+/// What a job takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// Once, in bytes.
+    pub fixed: u64,
+    /// For each chunk on the way.
+    pub item: u64,
+    /// For each worker's codec.
+    pub worker: u64,
+    /// Most that chunks beyond the necessary ones may take.
+    pub spare: u64,
+}
+
+/// What fits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Fit {
+    pub workers: usize,
+    /// Chunks on the way; with fewer than 2 nothing can overlap.
+    pub items: usize,
+    /// What the limit cost, for the user.
+    pub note: Option<String>,
+}
+
+/// Not even one chunk fits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Short {
+    pub needed: u64,
+    pub allowed: u64,
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (needed, allowed) = (size::binary(self.needed), size::binary(self.allowed));
+        write!(f, "needs {needed} of memory, and {allowed} are allowed (--memory-limit)")
+    }
+}
+
+/// Fits up to `threads` into `limit`, or into what is free where there is none: then one thread is always granted.
+pub(crate) fn fit(threads: usize, limit: Option<u64>, need: &Need) -> Result<Fit, Short> {
+    let allowed = limit.unwrap_or_else(super::default_memory_bytes);
+    let least = need.fixed + need.item + need.worker;
+    if least > allowed {
+        let short = Short { needed: least, allowed };
+        let note = || format!("{short}: going on with one thread");
+        return if limit.is_some() {
+            Err(short)
+        } else {
+            Ok(Fit { workers: 0, items: 1, note: Some(note()) })
+        };
+    }
+    let free = allowed - need.fixed;
+    let takes = |workers: u64| workers * need.worker + (workers + 1) * need.item;
+    let workers = (1..=threads as u64).rev().find(|w| takes(*w) <= free);
+    let Some(workers) = workers else { return Ok(Fit { workers: 0, items: 1, note: None }) };
+    let spare = (free - takes(workers)).min(need.spare) / need.item.max(1);
+    let items = workers + 1 + spare.min(workers);
+    let fewer = || {
+        let each = size::binary(need.item + need.worker);
+        let allowed = size::binary(allowed);
+        format!(
+            "{workers} of {threads} threads: each takes {each}, and {allowed} of memory are allowed (--memory-limit)"
+        )
+    };
+    let note = (workers < threads as u64).then(fewer);
+    Ok(Fit { workers: workers as usize, items: items as usize, note })
+}
+
+/// Time after which work on a chunk of `bytes` is called stalled: far more than the slowest codec takes.
+pub(crate) fn patience(bytes: usize) -> Duration {
+    Duration::from_secs(30 + (bytes as u64 >> 17))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const NEED: Need = Need { fixed: 0, item: 8 * MIB, worker: 100 * MIB, spare: 32 * MIB };
+
+    #[test]
+    fn a_limit_costs_threads_and_says_so() {
+        let all = fit(4, Some(1 << 30), &NEED).expect("fits");
+        assert_eq!((all.workers, all.items, &all.note), (4, 9, &None));
+        let some = fit(4, Some(250 * MIB), &NEED).expect("fits");
+        assert_eq!((some.workers, some.items), (2, 5));
+        assert!(some.note.expect("a note").contains("2 of 4 threads"));
+        let inline = fit(4, Some(110 * MIB), &NEED).expect("fits");
+        assert_eq!((inline.workers, inline.items), (0, 1));
+        let short = fit(4, Some(100 * MIB), &NEED).expect_err("does not fit");
+        assert_eq!(short.needed, 108 * MIB);
+    }
+
+    #[test]
+    fn what_fits_is_within_the_limit() {
+        for limit in (108..2000).step_by(13) {
+            let fit = fit(16, Some(limit * MIB), &NEED).expect("fits");
+            let used = fit.workers.max(1) as u64 * NEED.worker + fit.items as u64 * NEED.item;
+            assert!(used <= limit * MIB, "{used} of {limit} MiB");
+        }
+    }
+}

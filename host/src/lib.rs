@@ -18,8 +18,10 @@
 //! pipes through the chosen codecs in bounded memory. Plugins are loaded when they are first used, and only
 //! after a child process has proven them.
 
+mod adaptors;
 pub mod algorithm;
 mod benchmark;
+mod chunked;
 mod compressor;
 mod config;
 pub mod container;
@@ -36,7 +38,9 @@ pub mod size;
 mod sync;
 mod validate;
 
+pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};
 pub use benchmark::machine_key;
+pub use chunked::{HeaderInfo, Restored, SAFE_PARITY_PERCENT, chunked_file_info, chunked_header_info};
 pub use compressor::{Compressor, Metadata};
 pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
 pub use error::{Error, Result};

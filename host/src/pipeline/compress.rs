@@ -333,11 +333,47 @@ impl<W: Write> Sink<W> {
         }
     }
 
-    fn finish(self) -> io::Result<u64> {
+    fn finish(self) -> io::Result<(W, u64)> {
         match self {
-            Self::Plain(mut output, written) => output.flush().map(|()| written),
-            Self::Container(writer) => writer.finish().map(|(_, written)| written),
+            Self::Plain(mut output, written) => output.flush().map(|()| (output, written)),
+            Self::Container(writer) => writer.finish(),
         }
+    }
+}
+
+/// Chunks one at a time, on the caller's thread.
+pub(crate) struct ChunkSink<'a, W: Write> {
+    sink: Sink<W>,
+    compressor: &'a Compressor,
+    options: &'a CompressOptions,
+    chunk_bytes: usize,
+    chunk: Chunk,
+}
+
+impl<'a, W: Write> ChunkSink<'a, W> {
+    pub(crate) fn new(output: W, compressor: &'a Compressor, options: &'a CompressOptions) -> Result<Self> {
+        let chunk_bytes = checked(compressor, options)?;
+        let sink = Sink::new(output, compressor, options, chunk_bytes, 1);
+        Ok(Self { sink, compressor, options, chunk_bytes, chunk: Chunk::default() })
+    }
+
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Compresses and writes one chunk: all but the last of `chunk_bytes`.
+    pub(crate) fn write(&mut self, raw: &[u8]) -> Result<()> {
+        self.chunk.input.clear();
+        self.chunk.input.extend_from_slice(raw);
+        self.chunk.input_len = raw.len();
+        work(self.compressor, self.options, &mut self.chunk)?;
+        self.sink.write(&mut self.chunk).map_err(Error::io("write", &self.options.output))?;
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<W> {
+        let (output, _) = self.sink.finish().map_err(Error::io("write", &self.options.output))?;
+        Ok(output)
     }
 }
 
@@ -359,7 +395,7 @@ impl<W: Write> Done<'_, W> {
     }
 
     fn finish(mut self) -> Result<Summary> {
-        let written = self.sink.finish().map_err(Error::io("write", &self.options.output))?;
+        let (_, written) = self.sink.finish().map_err(Error::io("write", &self.options.output))?;
         self.summary.output_bytes = written;
         Ok(self.summary)
     }

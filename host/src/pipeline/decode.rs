@@ -25,6 +25,20 @@ pub(crate) enum Bad {
     Decoder(Error),
 }
 
+impl Bad {
+    /// The same, as an error about the chunk of `entry`.
+    pub(crate) fn error(self, entry: &Entry) -> Error {
+        match self {
+            Self::Decoder(e) => e,
+            Self::Frame => {
+                let (number, at) = (entry.chunk.number, entry.frame_offset);
+                let problem = format!("the frame of chunk {number} at byte {at} is damaged");
+                Error::Container { input: "container".into(), problem }
+            }
+        }
+    }
+}
+
 impl<'a> Decoders<'a> {
     pub(crate) fn new(host: &'a Host, implementation: Option<String>) -> Self {
         Self { host, implementation, by_algorithm: Mutex::default() }

@@ -5,6 +5,7 @@ use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::{self, FileBytes, MAX_CHUNK_BYTES, Mender, Opened, Survey, has_records},
 };
+use clipsmaster_plugin_api::abi::import::StreamDecoder;
 use std::{
     fs::File,
     io::{Cursor, Read, Seek, SeekFrom, Write},
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// Bytes in which the first record of a container must be: the largest chunk, not compressed, and its record.
-const LOOK_AHEAD_BYTES: usize = MAX_CHUNK_BYTES + (1 << 20);
+pub(crate) const LOOK_AHEAD_BYTES: usize = MAX_CHUNK_BYTES + (1 << 20);
 
 /// What to do about damage that cannot be mended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -179,6 +180,23 @@ fn sequence(
             }
         }
     }
+}
+
+/// The original of another tool's file, as a reader.
+pub(crate) fn stream_decoder(
+    decoders: &Decoders<'_>,
+    mut input: impl Read + Send + 'static,
+    options: &DecompressOptions,
+) -> Result<StreamDecoder> {
+    let mut head = Vec::new();
+    let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
+    read.map_err(Error::io("read", &options.input))?;
+    let algorithm = detect(decoders.host(), &head, options)?;
+    let decompressor = decoders.streaming(&algorithm)?;
+    let link = decompressor.streaming_link();
+    let link = link.ok_or_else(|| Error::Usage(format!("no plugin for {algorithm} decodes streams")))?;
+    let memory = options.memory_bytes.unwrap_or_else(super::default_memory_bytes);
+    decompressor.decoder(link, Cursor::new(head).chain(input), memory, &options.input)
 }
 
 /// Another tool's file.

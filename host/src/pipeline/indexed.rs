@@ -109,6 +109,22 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
     Ok(summary)
 }
 
+/// The original bytes of `entry` into `raw`, mended if need be.
+pub(crate) fn decode_or_mend<B: Bytes + ?Sized>(
+    decoders: &Decoders<'_>,
+    bytes: &B,
+    mender: &Mender<'_, B>,
+    entry: &Entry,
+    raw: &mut Vec<u8>,
+) -> Result<Option<Mended>> {
+    let frame = bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize).unwrap_or_default();
+    let Err(bad) = decoders.decode(entry, &frame, raw) else { return Ok(None) };
+    match mend(decoders, mender, entry, bad, raw)? {
+        State::Mended(how) => Ok(Some(how)),
+        _ => Err(Bad::Frame.error(entry)),
+    }
+}
+
 /// Gets `entry` back into `raw`, by any means.
 fn mend<B: Bytes + ?Sized>(
     decoders: &Decoders<'_>,

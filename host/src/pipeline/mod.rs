@@ -17,7 +17,12 @@ pub use compress::{CompressOptions, Container, compress, default_chunk_bytes};
 pub use decompress::{DecompressOptions, Input, OnDamage, decompress};
 pub use output::OutputFile;
 
+pub(crate) use compress::ChunkSink;
+pub(crate) use decode::Decoders;
+pub(crate) use decompress::{LOOK_AHEAD_BYTES, stream_decoder};
+pub(crate) use indexed::{decode_or_mend, decompress as decompress_indexed};
 pub(crate) use ordered::{Lanes, ordered};
+pub(crate) use sequential::decompress as decompress_sequential;
 
 use serde::Serialize;
 use std::{

@@ -1,0 +1,287 @@
+//! Containers in memory and in files: the calls of an application.
+
+use crate::{
+    Compressor, Error, Host, Metadata, Request, Result,
+    container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
+    pipeline::{
+        self, CompressOptions, Decoders, DecompressOptions, Input, OnDamage, OnEvent, OutputFile, Summary,
+    },
+};
+use serde::Serialize;
+use std::{
+    fs::File,
+    io::Cursor,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// Recovery data of [`Host::safe_compress`], in percent.
+pub const SAFE_PARITY_PERCENT: u8 = 10;
+/// Name of data in memory in errors.
+const IN_MEMORY: &str = "compressed data";
+
+/// What [`Host::safe_decompress`] found.
+#[derive(Debug)]
+pub enum Restored {
+    /// Every byte, records included, is as it was written.
+    Intact(Vec<u8>),
+    /// The original, from damaged data: proven by its hashes.
+    Repaired {
+        /// The original.
+        data: Vec<u8>,
+        /// What was damaged, and how it was mended.
+        what: Vec<String>,
+    },
+    /// What is left, because that was asked for.
+    Partial {
+        /// The original without what is lost, or with zeros in its place.
+        data: Vec<u8>,
+        /// Lost bytes of the original. An end of `u64::MAX` says that nothing tells where it ended.
+        lost: Vec<Range<u64>>,
+        /// What was damaged.
+        what: Vec<String>,
+    },
+    /// Nothing that could be trusted.
+    Failed(Error),
+}
+
+/// What a container is, by its records.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct HeaderInfo {
+    /// What the whole file is.
+    #[serde(flatten)]
+    pub file: FileInfo,
+    /// Original bytes.
+    pub raw_bytes: u64,
+    /// Bytes of the container.
+    pub bytes: u64,
+    /// Every chunk, in order.
+    pub chunks: Vec<Entry>,
+}
+
+impl Host {
+    /// Compresses `data` into a container with `algorithm` (any alias) at its default level, in chunks of `chunk_bytes` (by algorithm and level
+    /// when absent), on all processors.
+    ///
+    /// # Errors
+    /// As [`compressor`](Self::compressor), and [`Error::Usage`] for impossible chunks.
+    pub fn compress_chunked(
+        &self,
+        data: &[u8],
+        algorithm: &str,
+        chunk_bytes: Option<usize>,
+    ) -> Result<Vec<u8>> {
+        let compressor = self.compressor(&Request::new(algorithm))?;
+        let options = CompressOptions { chunk_bytes, ..CompressOptions::default() };
+        compress_in_memory(&compressor, data, &options)
+    }
+
+    /// Decompresses a container, or other tools' frames; [`safe_decompress`](Self::safe_decompress) also mends.
+    ///
+    /// # Errors
+    /// [`Error::Container`] for a container that is not as it was written; otherwise as [`decompress_data`](Self::decompress_data).
+    pub fn decompress_chunked(&self, data: &[u8]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.strictly(data, &mut out)?;
+        Ok(out)
+    }
+
+    /// Compresses `data` with the default algorithm, so that damage to up to 10 % of the result can be repaired.
+    ///
+    /// # Errors
+    /// As [`compressor`](Self::compressor).
+    pub fn safe_compress(&self, data: &[u8]) -> Result<(Vec<u8>, Metadata)> {
+        let options = CompressOptions {
+            parity_percent: SAFE_PARITY_PERCENT,
+            verify: true,
+            ..CompressOptions::default()
+        };
+        self.safe_compress_with(data, &Request::new(crate::algorithm::DEFAULT), &options)
+    }
+
+    /// As [`safe_compress`](Self::safe_compress), with a choice of algorithm, level and options.
+    ///
+    /// # Errors
+    /// As [`compressor`](Self::compressor), and [`Error::Usage`] for options that make no sense.
+    pub fn safe_compress_with(
+        &self,
+        data: &[u8],
+        request: &Request,
+        options: &CompressOptions,
+    ) -> Result<(Vec<u8>, Metadata)> {
+        let start = std::time::Instant::now();
+        let compressor = self.compressor(request)?;
+        let out = compress_in_memory(&compressor, data, options)?;
+        let metadata = Metadata {
+            algorithm: compressor.algorithm().to_owned(),
+            implementation: compressor.implementation().to_owned(),
+            hardware: compressor.hardware().to_owned(),
+            level: compressor.level(),
+            original_size: data.len() as u64,
+            compressed_size: out.len() as u64,
+            ratio: data.len() as f64 / out.len().max(1) as f64,
+            crc32: crc32fast::hash(data),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        Ok((out, metadata))
+    }
+
+    /// Decompresses `data`, mends what is damaged, and tells. What cannot be mended is an error, or a partial result
+    /// where `on_damage` asks for one.
+    pub fn safe_decompress(&self, data: &[u8], on_damage: OnDamage) -> Restored {
+        let mut out = Vec::new();
+        let error = match self.strictly(data, &mut out) {
+            Ok(()) => return Restored::Intact(out),
+            Err(e) => e,
+        };
+        out.clear();
+        let mender = Mender::new(data, 1);
+        let options =
+            DecompressOptions { on_damage, input: IN_MEMORY.into(), ..DecompressOptions::default() };
+        let quick = Survey::by_footer(data);
+        let Some(survey) = quick.as_ref().or_else(|| mender.scanned()) else {
+            return Restored::Failed(error);
+        };
+        match pipeline::decompress_indexed(
+            &Decoders::new(self, None),
+            data,
+            survey,
+            &mut out,
+            &options,
+            &|_| {},
+        ) {
+            Err(e) => Restored::Failed(e),
+            Ok(summary) => {
+                let mut what = vec![error.to_string()];
+                what.extend(summary.warnings);
+                let lost: Vec<_> = summary.lost.iter().map(|(start, end)| *start..*end).collect();
+                if lost.is_empty() {
+                    Restored::Repaired { data: out, what }
+                } else {
+                    Restored::Partial { data: out, lost, what }
+                }
+            }
+        }
+    }
+
+    /// Reads all of `data` front to back; anything that is not as it was written is an error.
+    fn strictly(&self, mut data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let decoders = Decoders::new(self, None);
+        let options = DecompressOptions { input: IN_MEMORY.into(), ..DecompressOptions::default() };
+        loop {
+            match container::open(Cursor::new(data), IN_MEMORY, pipeline::LOOK_AHEAD_BYTES)? {
+                Opened::Foreign(_) => {
+                    out.extend(self.decompress_data(data, None)?);
+                    return Ok(());
+                }
+                Opened::Container(mut reader) => {
+                    let mut summary = Summary::default();
+                    pipeline::decompress_sequential(
+                        &decoders,
+                        &mut reader,
+                        out,
+                        &options,
+                        &|_| {},
+                        &mut summary,
+                    )?;
+                    let read = usize::try_from(reader.position()).unwrap_or(usize::MAX);
+                    data = data.get(read..).unwrap_or_default();
+                    if data.is_empty() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compresses the file `input` into the file `output`, which appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] unless `overwrite`, [`Error::Io`], and as [`compressor`](Self::compressor).
+    pub fn compress_file(
+        &self,
+        input: &Path,
+        output: &Path,
+        overwrite: bool,
+        request: &Request,
+        options: &CompressOptions,
+        on_event: OnEvent<'_>,
+    ) -> Result<Summary> {
+        let file = File::open(input).map_err(Error::io("read", input))?;
+        let meta = file.metadata().map_err(Error::io("read", input))?;
+        let compressor = self.compressor(request)?;
+        let options = CompressOptions {
+            input_bytes: meta.is_file().then_some(meta.len()),
+            input: input.to_owned(),
+            output: output.to_owned(),
+            ..options.clone()
+        };
+        let mut out = OutputFile::create(output, overwrite)?;
+        let summary = pipeline::compress(&compressor, file, &mut out, &options, on_event)?;
+        out.publish(Some(&meta))?;
+        Ok(summary)
+    }
+
+    /// Decompresses the file `input`, whoever wrote it, into the file `output`, which appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] unless `overwrite`, and as [`pipeline::decompress`].
+    pub fn decompress_file(
+        &self,
+        input: &Path,
+        output: &Path,
+        overwrite: bool,
+        options: &DecompressOptions,
+        on_event: OnEvent<'_>,
+    ) -> Result<Summary> {
+        let file = File::open(input).map_err(Error::io("read", input))?;
+        let meta = file.metadata().map_err(Error::io("read", input))?;
+        let source = if meta.is_file() { Input::File(file) } else { Input::Stream(Box::new(file)) };
+        let options =
+            DecompressOptions { input: input.to_owned(), output: output.to_owned(), ..options.clone() };
+        let mut out = OutputFile::create(output, overwrite)?;
+        let summary = pipeline::decompress(self, source, &mut out, &options, on_event)?;
+        out.publish(Some(&meta))?;
+        Ok(summary)
+    }
+}
+
+fn compress_in_memory(compressor: &Compressor, data: &[u8], options: &CompressOptions) -> Result<Vec<u8>> {
+    let options = CompressOptions {
+        input_bytes: Some(data.len() as u64),
+        input: PathBuf::from("data in memory"),
+        output: PathBuf::from("memory"),
+        ..options.clone()
+    };
+    let mut out = Vec::new();
+    pipeline::compress(compressor, data, &mut out, &options, &|_| {})?;
+    Ok(out)
+}
+
+/// What the container in `data` is, without decoding it.
+///
+/// # Errors
+/// [`Error::Container`] when it is none, or so damaged that its index cannot be used.
+pub fn chunked_header_info(data: &[u8]) -> Result<HeaderInfo> {
+    header_info(data, IN_MEMORY)
+}
+
+/// What the container in the file `path` is, without decoding it.
+///
+/// # Errors
+/// As [`chunked_header_info`], and [`Error::Io`].
+pub fn chunked_file_info(path: &Path) -> Result<HeaderInfo> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let bytes = FileBytes::new(file).map_err(Error::io("read", path))?;
+    header_info(&bytes, &path.display().to_string())
+}
+
+fn header_info(bytes: &(impl Bytes + ?Sized), name: &str) -> Result<HeaderInfo> {
+    let survey = Survey::by_footer(bytes);
+    let found = survey.and_then(|s| Some((s.file?, s.raw_bytes?, s.entries)));
+    let (file, raw_bytes, entries) = found.ok_or_else(|| {
+        let problem = "no container, or one whose end is damaged; `clipsmaster-host verify` tells".into();
+        Error::Container { input: name.to_owned(), problem }
+    })?;
+    Ok(HeaderInfo { file, raw_bytes, bytes: bytes.len(), chunks: entries.into_values().collect() })
+}

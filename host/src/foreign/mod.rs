@@ -30,6 +30,8 @@ use walker::Walker;
 
 /// Compressed bytes up to which units are joined, so that handing them over costs little.
 pub(crate) const JOINED_BYTES: usize = 1 << 20;
+/// Decoded bytes up to which they are.
+pub(crate) const JOINED_RAW_BYTES: u64 = 4 << 20;
 
 /// What a splitter says about the bytes at the current position.
 #[derive(Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    foreign::{Cut, JOINED_BYTES, Splitter, Step, Trailing},
+    foreign::{Cut, JOINED_BYTES, JOINED_RAW_BYTES, Splitter, Step, Trailing},
     pipeline::DecompressOptions,
     sync::lock,
 };
@@ -126,8 +126,9 @@ impl<R: Read> Source<R> {
     }
 
     fn joins(&self, units: &Units, cut: &Cut) -> bool {
-        let is_small = units.frames.len() + cut.len <= JOINED_BYTES;
         let raw_bytes = units.raw_hint.saturating_add(cut.raw_bytes);
+        let is_small = units.frames.len() + cut.len <= JOINED_BYTES && raw_bytes <= JOINED_RAW_BYTES;
+        // What they decode to is only estimated: the room for it may be more.
         units.frames.is_empty() || is_small && raw_bytes <= self.cap_bytes as u64
     }
 
@@ -322,7 +323,11 @@ impl<R: Read> Read for Long<R> {
             if self.until == Until::End {
                 let mut source = lock(&self.source);
                 let len = source.read_raw(dst)?;
-                source.in_long = len > 0;
+                if len == 0 {
+                    source.in_long = false;
+                    // The splitter has said its last word.
+                    source.stop.get_or_insert(Stop::End);
+                }
                 return Ok(len);
             }
             if self.left > 0 {

@@ -28,6 +28,7 @@ pub mod container;
 mod error;
 mod foreign;
 mod formats;
+pub mod health;
 mod host;
 mod list;
 pub mod pipeline;

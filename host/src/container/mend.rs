@@ -93,7 +93,7 @@ impl<'a, B: Bytes + ?Sized> Mender<'a, B> {
         if let Some(frame) = frames().find_map(|frame| corrected(frame, entry.chunk.frame_crc, &decodes)) {
             return Some((frame, Mended::OneByte));
         }
-        let frame = self.from_parity(entry)?;
+        let frame = self.rebuilt(entry)?;
         if is_sound(&frame) {
             return Some((frame, Mended::Parity));
         }
@@ -112,7 +112,7 @@ impl<'a, B: Bytes + ?Sized> Mender<'a, B> {
         places
     }
 
-    fn from_parity(&self, entry: &Entry) -> Option<Vec<u8>> {
+    fn rebuilt(&self, entry: &Entry) -> Option<Vec<u8>> {
         let survey = self.scanned()?;
         let (start, table) = survey.tables.range(..=entry.frame_offset).next_back()?;
         let mut cached = lock(&self.group);

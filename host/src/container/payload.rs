@@ -16,8 +16,10 @@ const ALGORITHM_BYTES: usize = 16;
 pub(crate) const CHUNK_BYTES: usize = 72;
 /// Bytes of an entry of the index: a chunk's payload and the place of its frame.
 pub(crate) const ENTRY_BYTES: usize = CHUNK_BYTES + 8;
+/// Bytes before the entries of an index record.
+const INDEX_HEAD_BYTES: usize = 32;
 /// Entries in one index record.
-pub(crate) const ENTRIES: usize = (MAX_PAYLOAD_BYTES - 16) / ENTRY_BYTES;
+pub(crate) const ENTRIES: usize = (MAX_PAYLOAD_BYTES - INDEX_HEAD_BYTES) / ENTRY_BYTES;
 /// Bytes of a footer's payload.
 pub(crate) const FOOTER_BYTES: usize = 64;
 /// Most bytes of user metadata.
@@ -66,9 +68,10 @@ impl FileInfo {
         bytes.extend(self.level.to_le_bytes());
         bytes.extend([self.carrier.code(), self.parity_percent, 0, 0]);
         for text in [&self.algorithm, &self.written_by] {
-            let len = text.floor_char_boundary(text.len().min(255));
-            bytes.push(len as u8);
-            bytes.extend(&text.as_bytes()[..len]);
+            // A cut letter is replaced when it is read.
+            let text = &text.as_bytes()[..text.len().min(255)];
+            bytes.push(text.len() as u8);
+            bytes.extend(text);
         }
         let len = self.metadata.len().min(MAX_METADATA_BYTES);
         bytes.extend((len as u32).to_le_bytes());
@@ -204,22 +207,37 @@ impl Entry {
     }
 }
 
-/// Payload of one index record: the number of its first entry, their count, the entries.
-pub(crate) fn encode_index(first: u64, entries: &[u8]) -> Vec<u8> {
-    let count = (entries.len() / ENTRY_BYTES) as u64;
-    [&first.to_le_bytes()[..], &count.to_le_bytes(), entries].concat()
+/// One record of the index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Index {
+    /// Entries of consecutive chunks.
+    pub entries: Vec<Entry>,
+    /// Chunks of the whole file.
+    pub chunks: u64,
+    /// Original bytes of the whole file.
+    pub raw_bytes: u64,
 }
 
-pub(crate) fn decode_index(payload: &[u8]) -> Option<Vec<Entry>> {
-    let mut fields = Fields(payload);
-    let (first, count) = (fields.u64(), fields.u64());
-    let bytes = fields.bytes(payload.len());
-    if count as usize > ENTRIES || bytes.len() != count as usize * ENTRY_BYTES {
-        return None;
+impl Index {
+    /// Payload of one index record: number of its first entry, their count, the file's chunks and original bytes, then `entries` as they are.
+    pub(crate) fn encode(first: u64, chunks: u64, raw_bytes: u64, entries: &[u8]) -> Vec<u8> {
+        let count = (entries.len() / ENTRY_BYTES) as u64;
+        let head = [first, count, chunks, raw_bytes].map(u64::to_le_bytes);
+        [&head.concat(), entries].concat()
     }
-    let entries: Option<Vec<Entry>> = bytes.chunks_exact(ENTRY_BYTES).map(Entry::decode).collect();
-    let numbers = first..first.saturating_add(count);
-    entries.filter(|e| e.iter().map(|e| e.chunk.number).eq(numbers))
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields(payload);
+        let (first, count, chunks, raw_bytes) = (fields.u64(), fields.u64(), fields.u64(), fields.u64());
+        let bytes = fields.bytes(payload.len());
+        if count as usize > ENTRIES || bytes.len() != count as usize * ENTRY_BYTES {
+            return None;
+        }
+        let entries: Option<Vec<Entry>> = bytes.chunks_exact(ENTRY_BYTES).map(Entry::decode).collect();
+        let numbers = first..first.saturating_add(count).min(chunks);
+        let entries = entries.filter(|e| e.iter().map(|e| e.chunk.number).eq(numbers))?;
+        Some(Self { entries, chunks, raw_bytes })
+    }
 }
 
 /// The sum of everything.

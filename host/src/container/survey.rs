@@ -5,7 +5,7 @@ use super::{
     bytes::Bytes,
     carrier::Carrier,
     crc::one_byte_errors,
-    payload::{ENTRY_BYTES, FOOTER_BYTES, Footer, Table, decode_index, decode_recovery},
+    payload::{ENTRIES, ENTRY_BYTES, FOOTER_BYTES, Footer, Index, Table, decode_recovery},
     read::carrier_at,
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, Uid},
     writer::root,
@@ -101,7 +101,7 @@ impl Survey {
         while (self.entries.len() as u64) < footer.chunks {
             let (header, payload) = record_at(bytes, at, &self.uid)?;
             let entries = match header.kind {
-                Kind::Index => decode_index(&payload).filter(|e| !e.is_empty())?,
+                Kind::Index => Index::decode(&payload).map(|i| i.entries).filter(|e| !e.is_empty())?,
                 // A single chunk needs no index. Its frame is the first thing, or stands behind its record.
                 Kind::Chunk => {
                     let chunk = ChunkInfo::decode(&payload)?;
@@ -141,8 +141,13 @@ impl Survey {
         for Found { at, header, .. } in found.iter().filter(|f| f.header.uid == uid) {
             survey.note_shift(*at as i64 - header.offset as i64);
             let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes);
-            if let Some(payload) = payload.and_then(|p| mended_payload(p, header)) {
+            let Some(payload) = payload else { continue };
+            let (counts, is_sound) = (survey.counts, crc32fast::hash(&payload) == header.payload_crc);
+            if let Some(payload) = mended_payload(payload, header) {
                 survey.add(*at, header, &payload, &mut facts);
+            }
+            if !is_sound {
+                survey.counts = counts;
             }
         }
         survey.add_pointed_at(bytes, &mut facts);
@@ -205,9 +210,10 @@ impl Survey {
                 }
             }
             Kind::Index => {
-                if let Some(entries) = decode_index(payload) {
+                if let Some(index) = Index::decode(payload) {
                     self.counts.index += 1;
-                    facts.index.extend(entries.into_iter().map(|e| (e.chunk.number, e)));
+                    self.raw_bytes = Some(index.raw_bytes);
+                    facts.index.extend(index.entries.into_iter().map(|e| (e.chunk.number, e)));
                 }
             }
             Kind::Table => {
@@ -244,6 +250,20 @@ impl Survey {
                     self.counts = known;
                 }
             }
+        }
+    }
+
+    /// How many records of each kind there should be.
+    pub(crate) fn expected(&self) -> Counts {
+        let parity = self.file.as_ref().is_some_and(|f| f.parity_percent > 0) || !self.tables.is_empty();
+        let has_index = parity || self.entries.len() != 1;
+        Counts {
+            file: if has_index { 2 } else { 1 },
+            chunk: self.entries.len(),
+            index: if has_index { self.entries.len().div_ceil(ENTRIES) } else { 0 },
+            table: 2 * self.tables.len().max(usize::from(parity)),
+            recovery: self.tables.values().map(|t| t.recovery.len()).sum(),
+            footer: 2,
         }
     }
 

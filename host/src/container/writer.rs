@@ -4,9 +4,7 @@
 use super::{
     carrier::Carrier,
     parity::{self, Geometry},
-    payload::{
-        ChunkInfo, ENTRIES, ENTRY_BYTES, Entry, FileInfo, Footer, Table, encode_index, encode_recovery,
-    },
+    payload::{ChunkInfo, ENTRIES, ENTRY_BYTES, Entry, FileInfo, Footer, Index, Table, encode_recovery},
     record::{HEADER_BYTES, Header, Kind, Uid},
 };
 use std::{io, mem};
@@ -120,8 +118,10 @@ impl<W: io::Write> Writer<W> {
         // With one chunk and no parity, its own record is all that an index could say.
         if self.index.len() != ENTRY_BYTES || self.is_protected {
             let entries = mem::take(&mut self.index);
+            let chunks = (entries.len() / ENTRY_BYTES) as u64;
             for (number, part) in entries.chunks(ENTRIES * ENTRY_BYTES).enumerate() {
-                let offset = self.record(Kind::Index, &encode_index((number * ENTRIES) as u64, part))?;
+                let payload = Index::encode((number * ENTRIES) as u64, chunks, self.raw_bytes, part);
+                let offset = self.record(Kind::Index, &payload)?;
                 if number == 0 {
                     index_offset = offset;
                 }

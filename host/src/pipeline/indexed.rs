@@ -223,7 +223,7 @@ impl<W: Write> Taker<'_, W> {
     }
 
     fn zeros(&mut self, mut len: u64) -> Result<()> {
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while len > 0 {
             let part = len.min(ZEROS.len() as u64) as usize;
             self.write(&ZEROS[..part])?;

@@ -1,6 +1,6 @@
 //! Streams of any length through codecs, in bounded memory and in order.
 //!
-//! One engine ([`ordered`]) moves items from a reader thread through workers to the caller's thread: chunks to compress, or
+//! One engine (`ordered`) moves items from a reader thread through workers to the caller's thread: chunks to compress, or
 //! frames to decompress. Buffers go round; nothing is allocated per chunk.
 
 mod compress;
@@ -19,7 +19,7 @@ pub use decompress::{DecompressOptions, Input, OnDamage, decompress};
 pub use output::OutputFile;
 
 pub(crate) use compress::ChunkSink;
-pub(crate) use decode::Decoders;
+pub(crate) use decode::{Bad, Decoders};
 pub(crate) use decompress::{LOOK_AHEAD_BYTES, stream_decoder};
 pub(crate) use indexed::{decode_or_mend, decompress as decompress_indexed};
 pub(crate) use ordered::{Lanes, ordered};

@@ -21,6 +21,8 @@ pub struct OutputFile {
     /// Name it has meanwhile, if it has one.
     temporary: Option<PathBuf>,
     overwrite: bool,
+    /// Whether it must be on the disk before it gets its name.
+    is_precious: bool,
 }
 
 impl OutputFile {
@@ -29,7 +31,10 @@ impl OutputFile {
     /// # Errors
     /// [`Error::Exists`], [`Error::Io`] when the folder cannot be written.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
-        match fs::symlink_metadata(path) {
+        let existing = fs::symlink_metadata(path);
+        // What is replaced is gone: the new one must then survive a loss of power.
+        let is_precious = existing.is_ok();
+        match existing {
             Ok(meta) if meta.is_dir() => {
                 return Err(Error::Usage(format!("{} is a directory; name a file with -o", path.display())));
             }
@@ -39,22 +44,38 @@ impl OutputFile {
         let dir = folder(path);
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         if let Ok(fd) = sys::open(&dir, flags, Mode::from_raw_mode(0o600)) {
-            return Ok(Self { file: fd.into(), path: path.to_owned(), temporary: None, overwrite });
+            return Ok(Self {
+                file: fd.into(),
+                path: path.to_owned(),
+                temporary: None,
+                overwrite,
+                is_precious,
+            });
         }
         let temporary = temporary_name(path);
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let file = options.open(&temporary).map_err(Error::io("create a file in", dir))?;
-        Ok(Self { file, path: path.to_owned(), temporary: Some(temporary), overwrite })
+        Ok(Self { file, path: path.to_owned(), temporary: Some(temporary), overwrite, is_precious })
     }
 
-    /// Syncs the file and gives it its name, with the mode and times of `like` if there is one.
+    /// Has the file written to the disk before it gets its name, not only when it replaces another. Without that a loss of power within
+    /// seconds may leave a part of it, as with any other tool; a killed process never does.
+    #[must_use]
+    pub fn synced(mut self) -> Self {
+        self.is_precious = true;
+        self
+    }
+
+    /// Gives the file its name, with the mode and times of `like` if there is one.
     ///
     /// # Errors
     /// [`Error::Exists`] when a file of that name has appeared meanwhile, [`Error::Io`] otherwise.
     pub fn publish(mut self, like: Option<&Metadata>) -> Result<()> {
         self.copy_attributes(like);
-        self.file.sync_all().map_err(Error::io("write", &self.path))?;
+        if self.is_precious {
+            self.file.sync_all().map_err(Error::io("write", &self.path))?;
+        }
         let named = match self.temporary.take() {
             Some(name) => name,
             None if !self.overwrite => return self.link(&self.path),

@@ -57,7 +57,7 @@ pub(crate) fn decompress<R: Read + Send>(
     let take = |item: &mut Item| {
         output.write_all(&item.raw).map_err(Error::io("write", &options.output))?;
         summary.output_bytes += item.raw.len() as u64;
-        summary.count(&decoders.name(&item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
+        summary.count(&decoders.name(item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
         on_event(Event::Done(item.position));
         Ok(())
     };

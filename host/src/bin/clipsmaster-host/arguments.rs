@@ -60,6 +60,16 @@ pub(crate) enum Command {
     Compress(CompressArguments),
     /// Decompress files or standard input, whoever wrote them
     Decompress(DecompressArguments),
+    /// Tell what a compressed file is, without decoding it
+    Info(FileArguments),
+    /// Compare all checksums of a file; tell what is damaged, where, and what mends it
+    Verify(VerifyArguments),
+    /// Write a damaged file anew, as it was
+    Repair(RepairArguments),
+    /// Write all of the original that can still be had from a damaged file
+    Salvage(SalvageArguments),
+    /// Write a container's frames alone, as other tools write them
+    Export(ExportArguments),
     /// Run all conformance cases on a plugin (for its author)
     Validate(ValidateArguments),
     /// Look after installed plugins
@@ -244,6 +254,60 @@ pub(crate) struct DecompressArguments {
     pub on_damage: Damage,
     #[command(flatten)]
     pub limits: Limits,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FileArguments {
+    /// Compressed file
+    pub file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArguments {
+    /// Compressed files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Decode everything, too
+    #[arg(long)]
+    pub deep: bool,
+}
+
+/// Where a new file goes.
+#[derive(Args, Debug)]
+pub(crate) struct NewFile {
+    /// Output file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace an existing output file
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RepairArguments {
+    /// Damaged file; it stays as it is
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub to: NewFile,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SalvageArguments {
+    /// Damaged file; it stays as it is
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub to: NewFile,
+    /// Write zeros in place of what is lost, so that the rest keeps its place
+    #[arg(long)]
+    pub zeros: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArguments {
+    /// Container
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub to: NewFile,
 }
 
 #[derive(Args, Debug)]

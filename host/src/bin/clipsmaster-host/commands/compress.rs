@@ -136,7 +136,7 @@ fn algorithm_for(host: &Host, arguments: &CompressArguments) -> Result<String, F
     }
 }
 
-fn by_extension(host: &Host, path: &Path) -> Option<String> {
+pub(super) fn by_extension(host: &Host, path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     if let Some((_, algorithm)) = TAR_EXTENSIONS.iter().find(|(short, _)| *short == extension) {
         return Some((*algorithm).to_owned());

@@ -53,7 +53,6 @@ fn decompress(
         memory_bytes: arguments.limits.memory_limit,
         input: name.clone(),
         output: target.name(),
-        ..DecompressOptions::default()
     };
     let summary = target.write(arguments.to.force, like.as_ref(), false, |mut out| {
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);

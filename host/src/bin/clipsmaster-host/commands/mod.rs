@@ -5,10 +5,15 @@ pub(crate) mod completions;
 pub(crate) mod compress;
 pub(crate) mod decompress;
 pub(crate) mod doctor;
+pub(crate) mod export;
 mod files;
+pub(crate) mod info;
 pub(crate) mod list_plugins;
 pub(crate) mod plugins;
+pub(crate) mod repair;
+pub(crate) mod salvage;
 pub(crate) mod validate;
+pub(crate) mod verify;
 
 use crate::{Failure, arguments::Common, progress::HostProgress};
 use clipsmaster_host::Host;

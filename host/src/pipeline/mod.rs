@@ -6,6 +6,7 @@
 mod compress;
 mod decode;
 mod decompress;
+mod foreign;
 mod indexed;
 mod memory;
 mod ordered;

@@ -9,6 +9,8 @@ mod payload;
 mod read;
 mod record;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 /// Extension of our own files, without the dot.

@@ -11,7 +11,10 @@ use super::{
     writer::root,
 };
 use memchr::memmem;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 /// Bytes searched for records at a time.
 const SCAN_BYTES: usize = 1 << 20;
@@ -133,8 +136,9 @@ impl Survey {
 
     /// Looks at every record there is; `None` if there are none.
     pub(crate) fn by_scan(bytes: &(impl Bytes + ?Sized)) -> Option<Self> {
-        let found = scan(bytes);
-        let uid = most_common(&found)?;
+        let mut found = scan(bytes);
+        let uid = principal(&found)?;
+        without_copies(&mut found, &uid);
         let mut survey = Self { uid, ..Self::default() };
         let mut facts = Facts::default();
         survey.carrier = found.iter().filter(|f| f.header.uid == uid).find_map(|f| f.carrier);
@@ -162,6 +166,12 @@ impl Survey {
     fn finds_strangers(&self, bytes: &(impl Bytes + ?Sized), found: &[Found]) -> bool {
         let (own, others): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|f| f.header.uid == self.uid);
         let (Some(first), Some(last)) = (own.first(), own.last()) else { return false };
+        // Two that begin alike have the same uid.
+        let mut seen = HashSet::new();
+        let once = [Kind::File, Kind::Index, Kind::Footer];
+        if !own.iter().filter(|f| once.contains(&f.header.kind)).all(|f| seen.insert(f.header.sequence)) {
+            return true;
+        }
         let frames = |number: &u64, entry: &Entry| {
             let places = self.places.get(number).into_iter().flatten().copied();
             let len = u64::from(entry.chunk.frame_bytes);
@@ -173,8 +183,12 @@ impl Survey {
         if others.iter().filter(outside).copied().any(|f| apart(&f)) {
             return true;
         }
-        let tail_bytes = last.carrier.map_or(0, Carrier::tail_bytes) as u64;
-        let end = last.at + last.header.record_bytes() as u64 + tail_bytes;
+        let carrier = self.carrier.unwrap_or(Carrier::Frames);
+        // Where one footer was found the other may be there, damaged.
+        let footers = own.iter().filter(|f| f.header.kind == Kind::Footer).count();
+        let wrapped = (last.header.record_bytes() + carrier.tail_bytes()) as u64;
+        let missing = if footers < 2 { carrier.head_bytes() as u64 + wrapped } else { 0 };
+        let end = last.at + wrapped + missing;
         let rest = bytes.len().saturating_sub(end).min(SCAN_BYTES as u64);
         let rest = bytes.get(end, rest as usize).unwrap_or_default();
         last.header.kind == Kind::Footer && rest.iter().any(|b| *b != 0)
@@ -397,14 +411,30 @@ pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized), len: u64) -> bool {
     any(tail, TAIL_BYTES) || any(0, len)
 }
 
-fn most_common(found: &[Found]) -> Option<Uid> {
-    let mut counts: HashMap<Uid, (usize, std::cmp::Reverse<u64>)> = HashMap::new();
+/// The container that the file is: of those whose records stand nearest to where they were written, the one with most of
+/// them. One within another stands elsewhere, and has left single records in it at most.
+fn principal(found: &[Found]) -> Option<Uid> {
+    let mut ranks: HashMap<Uid, (Reverse<u64>, usize)> = HashMap::new();
     for f in found {
-        // A container within stands elsewhere than its records say.
-        let weight = if f.at == f.header.offset { 4 } else { 1 };
-        counts.entry(f.header.uid).or_insert((0, std::cmp::Reverse(f.at))).0 += weight;
+        let rank = ranks.entry(f.header.uid).or_insert((Reverse(u64::MAX), 0));
+        rank.0 = rank.0.max(Reverse(f.at.abs_diff(f.header.offset)));
+        rank.1 += 1;
     }
-    counts.into_iter().max_by_key(|(_, rank)| *rank).map(|(uid, _)| uid)
+    ranks.into_iter().max_by_key(|(_, rank)| *rank).map(|(uid, _)| uid)
+}
+
+/// Drops what lies within recovery shards of `uid`: where a group is small, they are copies of its records.
+fn without_copies(found: &mut Vec<Found>, uid: &Uid) {
+    let mut shard = 0..0;
+    found.retain(|f| {
+        if shard.contains(&f.at) {
+            return false;
+        }
+        if f.header.uid == *uid && f.header.kind == Kind::Recovery {
+            shard = f.at..f.at + f.header.record_bytes() as u64;
+        }
+        true
+    });
 }
 
 fn checked_payload<'a>(bytes: &'a [u8], at: usize, header: &Header) -> Option<&'a [u8]> {

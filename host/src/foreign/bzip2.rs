@@ -124,8 +124,8 @@ fn stream_end(view: &[u8], mark_bit: usize) -> Option<usize> {
     is_padded.then_some(end)
 }
 
-/// What bzip2 1.0.8 does with bytes behind the last stream ([`super::trailing_rule`]).
-pub(super) fn trailing(rest: &[u8]) -> Trailing {
+/// What bzip2 1.0.8 does with bytes behind the last stream.
+fn trailing(rest: &[u8]) -> Trailing {
     match rest {
         [] => Trailing::Silent,
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => Trailing::Refused,

@@ -99,8 +99,8 @@ fn extra(view: &[u8]) -> Extra {
     Extra::None
 }
 
-/// What gzip 1.12 does with bytes behind the last member ([`super::trailing_rule`]).
-pub(super) fn trailing(rest: &[u8]) -> Trailing {
+/// What gzip 1.12 does with bytes behind the last member.
+fn trailing(rest: &[u8]) -> Trailing {
     match rest {
         _ if rest.iter().all(|b| *b == 0) => Trailing::Silent,
         // A magic number needs two.

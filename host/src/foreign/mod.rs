@@ -77,6 +77,11 @@ pub(crate) struct Cut {
 }
 
 /// How a format's own tool treats bytes behind the last frame.
+///
+/// Seen with zstd 1.5.4, lz4 1.9.4, gzip 1.12, bzip2 1.0.8, xz 5.4.1 and python-snappy 0.7.3: zstd, lz4, xz and snappy write what they
+/// decoded and fail, but xz takes zeros in fours for padding. gzip says nothing about zeros alone, and that it ignores anything
+/// else (with exit code 2), but fails on a single byte and on a header that is cut short. bzip2 says that it ignores
+/// anything but the beginning of a header. For a gzip file that is one stream, this is up to the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trailing {
     /// It says nothing.
@@ -114,20 +119,3 @@ pub(crate) fn splitter(algorithm: &str, cap_bytes: usize) -> Option<Box<dyn Spli
         _ => return None,
     })
 }
-
-/// What the own tool of `algorithm` does with `rest`: all bytes behind the last frame or, of many, the first
-/// [`TRAILING_BYTES`]. Call it with no bytes that begin a frame.
-///
-/// Seen with zstd 1.5.4, lz4 1.9.4, gzip 1.12, bzip2 1.0.8, xz 5.4.1 and python-snappy 0.6: zstd, lz4, xz and snappy write what they
-/// decoded and fail. gzip says nothing about zeros alone, and that it ignores anything else (with exit code 2), but fails
-/// on a single byte and on a header that is cut short; bzip2 says that it ignores anything but the beginning of a header.
-pub(crate) fn trailing_rule(algorithm: &str, rest: &[u8]) -> Trailing {
-    match algorithm {
-        "gzip" => gzip::trailing(rest),
-        "bzip2" => bzip2::trailing(rest),
-        _ => Trailing::Refused,
-    }
-}
-
-/// As many bytes as [`trailing_rule`] looks at.
-pub(crate) const TRAILING_BYTES: usize = 4;

@@ -131,7 +131,7 @@ fn good(algorithm: &str) -> (Vec<u8>, Vec<(Vec<u8>, u64)>) {
             let chunks = bytes(&[&snappy_chunk(60_000).repeat(18), &[0xfe, 1, 0, 0, 0], &snappy_chunk(9)]);
             let (first, second) = chunks.split_at(18 * 60_008);
             let unit = |chunks| bytes(&[SNAPPY_IDENTIFIER, chunks]);
-            let units = vec![(unit(first), 18 * 60_000), (unit(second), 9)];
+            let units = [(unit(first), 18 * 60_000), (unit(second), 9)];
             // The identifier of the file is a chunk as any other.
             let units = [(bytes(&[SNAPPY_IDENTIFIER, &units[0].0]), units[0].1), units[1].clone()];
             (unit(&chunks), units.to_vec())
@@ -201,7 +201,6 @@ fn trailing_bytes_are_treated_as_by_the_formats_own_tool() {
                     "{algorithm} {garbage:?}"
                 );
             }
-            assert_eq!(trailing_rule(algorithm, garbage), expected, "{algorithm} {garbage:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     container::{self, Entry, FileBytes, Mender, Opened, Piece, Reader, Survey},
     pipeline::{self, CompressOptions, Decoders, DecompressOptions},
 };
-use clipsmaster_plugin_api::abi::import::StreamDecoder;
+use clipsmaster_plugin_api::{ErrorKind, abi::import::StreamDecoder};
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
@@ -108,7 +108,11 @@ impl<'a, R: Read + Send + 'static> ChunkedReader<'a, R> {
 impl<R: Read> Read for ChunkedReader<'_, R> {
     fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
         let (reader, frame) = match &mut self.source {
-            Source::Foreign(decoder) => return decoder.read(dst),
+            Source::Foreign(decoder) => {
+                let read = decoder.read(dst);
+                let is_over = decoder.codec_error().is_some_and(|e| e.kind == ErrorKind::Trailing);
+                return if is_over { Ok(0) } else { read };
+            }
             Source::Container(reader, frame) => (reader, frame),
         };
         while self.at == self.raw.len() {

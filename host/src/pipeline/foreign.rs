@@ -232,8 +232,12 @@ impl Job<'_> {
         if let Some(Stop::Failed(e)) = lock(source).stop.take_if(|stop| matches!(stop, Stop::Failed(_))) {
             return Err(e);
         }
-        summary.add(decoded?);
-        if lock(source).in_long {
+        let decoded = decoded?;
+        let is_over = decoded.ignored_rest;
+        summary.add(decoded);
+        if is_over {
+            lock(source).stop = Some(Stop::End);
+        } else if lock(source).in_long {
             let e = api::Error::corrupt("the decoder stopped before the end of what it was given");
             return Err(self.damaged(e));
         }

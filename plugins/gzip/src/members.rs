@@ -1,10 +1,13 @@
-//! Streams: all members of the input, and the zeros that tapes and block devices leave behind them.
+//! Streams: all members of the input, and what tapes, block devices and others leave behind them.
 
-use clipsmaster_plugin_api::Error;
+use clipsmaster_plugin_api::{Error, ErrorKind};
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Read};
 
-/// Reads members one after the other; like gzip(1), it ignores zeros behind the last.
+/// First byte of a member (RFC 1952, 2.3.1).
+const ID1: u8 = 0x1f;
+
+/// Reads members one after the other; like gzip(1), it passes over zeros behind the last and says that other bytes are ignored.
 pub(crate) struct Members<R> {
     /// Always there, but while one is replaced by the next.
     member: Option<GzDecoder<R>>,
@@ -23,8 +26,8 @@ impl<R: BufRead> Members<R> {
         if input.fill_buf()?.is_empty() {
             return Ok(false);
         }
-        if has_zeros {
-            return Err(Error::corrupt("zeros and then other bytes behind a gzip member").into());
+        if has_zeros || input.fill_buf()?.first() != Some(&ID1) {
+            return Err(Error::from(ErrorKind::Trailing).into());
         }
         self.member = self.member.take().map(|m| GzDecoder::new(m.into_inner()));
         Ok(true)

@@ -52,7 +52,8 @@ pub(crate) fn decompress<R: Read + Send + 'static>(
     let implementation = if let Some(link) = decompressor.streaming_link() {
         let decoder = decompressor.decoder(link, input, memory, &options.input)?;
         let progress = || on_event(Event::Done(count.load(Ordering::Relaxed)));
-        (summary.output_bytes, summary.ignored_rest) = stream(decoder, link.id(), output, options, &progress)?;
+        (summary.output_bytes, summary.ignored_rest) =
+            stream(decoder, link.id(), output, options, &progress)?;
         if summary.ignored_rest {
             summary.warnings.push("what follows its last frame is something else and was ignored".into());
         }

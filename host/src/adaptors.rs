@@ -5,7 +5,7 @@ use crate::{
     container::{self, Entry, FileBytes, Mender, Opened, Piece, Reader, Survey},
     pipeline::{self, CompressOptions, Decoders, DecompressOptions},
 };
-use clipsmaster_plugin_api::abi::import::StreamDecoder;
+use clipsmaster_plugin_api::{ErrorKind, abi::import::StreamDecoder};
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
@@ -161,7 +161,11 @@ impl Read for ChunkedReader<'_> {
     fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
         while self.at == self.raw.len() {
             match &mut self.source {
-                Source::Foreign(decoder) => return decoder.read(dst),
+                Source::Foreign(decoder) => {
+                    let read = decoder.read(dst);
+                    let is_over = decoder.codec_error().is_some_and(|e| e.kind == ErrorKind::Trailing);
+                    return if is_over { Ok(0) } else { read };
+                }
                 Source::Ended(Ok(())) => return Ok(0),
                 Source::Ended(Err(e)) => return Err(io::Error::new(e.kind(), e.to_string())),
                 Source::Container(_) => {}

@@ -79,7 +79,7 @@ impl Host {
     /// Decompresses a container, or other tools' frames; [`safe_decompress`](Self::safe_decompress) also mends.
     ///
     /// # Errors
-    /// [`Error::Container`] for a container that is not as it was written; otherwise as [`decompress_data`](Self::decompress_data).
+    /// [`Error::Container`] for a container that is not as it was written; [`Error::Damaged`] and [`Error::UnknownFormat`] for other data.
     pub fn decompress_chunked(&self, data: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.strictly(data, &mut out)?;
@@ -171,7 +171,7 @@ impl Host {
         loop {
             match container::open(Cursor::new(data), IN_MEMORY, pipeline::LOOK_AHEAD_BYTES)? {
                 Opened::Foreign(_) => {
-                    out.extend(self.decompress_data(data, None)?);
+                    out.extend(self.decompress_bare(data)?);
                     return Ok(());
                 }
                 Opened::Container(mut reader) => {

@@ -185,6 +185,35 @@ impl Compressor {
         Ok(())
     }
 
+    /// Decompresses all frames of `data`, which errors call `name`, to the start of `out`, a buffer for reuse that grows from `room`
+    /// bytes up to `most`. Answers the bytes and the implementation.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Codec`] of kind `DestinationTooSmall` when `most` bytes do not hold it.
+    pub(crate) fn decompress_into(
+        &self,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        room: usize,
+        most: usize,
+        name: &str,
+    ) -> Result<(usize, &str)> {
+        const SMALLEST: usize = 4 << 10;
+        let (len, link) = self.decoders.run(name, |_, instance| {
+            let mut room = room.max(SMALLEST).min(most);
+            loop {
+                grow(out, room)?;
+                match instance.decompress(data, &mut out[..room]) {
+                    Err(e) if e.kind == ErrorKind::DestinationTooSmall && room < most => {
+                        room = room.saturating_mul(4).min(most);
+                    }
+                    answer => return answer,
+                }
+            }
+        })?;
+        Ok((len, &link.id))
+    }
+
     /// Implementation that decodes now.
     pub(crate) fn decoder_id(&self) -> &str {
         self.decoders.current().map_or("", |l| &l.id)
@@ -278,9 +307,18 @@ fn checked_bound(instance: &Instance, len: usize) -> api::Result<usize> {
 
 fn zeroed(len: usize) -> api::Result<Vec<u8>> {
     let mut out = Vec::new();
-    out.try_reserve_exact(len).map_err(|e| api::Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
-    out.resize(len, 0);
+    grow(&mut out, len)?;
     Ok(out)
+}
+
+/// Makes `out` at least `len` bytes long.
+fn grow(out: &mut Vec<u8>, len: usize) -> api::Result<()> {
+    if out.len() < len {
+        let more = len - out.len();
+        out.try_reserve_exact(more).map_err(|e| api::Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
+        out.resize(len, 0);
+    }
+    Ok(())
 }
 
 fn decompress_sized(instance: &mut Instance, data: &[u8], len: u64) -> api::Result<Vec<u8>> {

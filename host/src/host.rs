@@ -248,20 +248,23 @@ impl Host {
         self.compressor(&request)?.compress(data)
     }
 
-    /// Decompresses `data`: by its metadata, or else by what its first bytes say it is.
+    /// Decompresses `data`: by its metadata, or else by what its first bytes say it is, containers included.
     ///
     /// # Errors
-    /// [`Error::UnknownFormat`], [`Error::Damaged`], [`Error::Mismatch`].
+    /// [`Error::UnknownFormat`], [`Error::Damaged`], [`Error::Container`], [`Error::Mismatch`].
     pub fn decompress_data(&self, data: &[u8], metadata: Option<&Metadata>) -> Result<Vec<u8>> {
-        let algorithm = match metadata {
-            Some(m) => algorithm::canonical(&m.algorithm),
-            None => self.detect(data, None).ok_or_else(|| Error::UnknownFormat {
-                input: "compressed data".into(),
-                known: self.algorithms(),
-            })?,
-        };
-        let request = Request::new(&algorithm).bytes(metadata.map_or(data.len() as u64, |m| m.original_size));
+        let Some(m) = metadata else { return self.decompress_chunked(data) };
+        let algorithm = algorithm::canonical(&m.algorithm);
+        let request = Request::new(&algorithm).bytes(m.original_size);
         self.decompressor(&request)?.decompress(data, metadata)
+    }
+
+    /// Decompresses frames that no container is around, by what their first bytes say they are.
+    pub(crate) fn decompress_bare(&self, data: &[u8]) -> Result<Vec<u8>> {
+        let unknown = || Error::UnknownFormat { input: "compressed data".into(), known: self.algorithms() };
+        let algorithm = self.detect(data, None).ok_or_else(unknown)?;
+        let request = Request::new(&algorithm).bytes(data.len() as u64);
+        self.decompressor(&request)?.decompress(data, None)
     }
 
     /// Adds the application's own codec as plugin `id`, for those who may not load libraries or bring their own type. It is proven

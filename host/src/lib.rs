@@ -26,6 +26,7 @@ mod compressor;
 mod config;
 pub mod container;
 mod error;
+mod foreign;
 mod formats;
 pub mod health;
 mod host;

@@ -42,9 +42,12 @@ pub enum ErrorKind {
     Read,
     /// Anything else.
     Internal,
+    /// Everything was decoded, and what follows the last frame is something else, which the format's own tool ignores. From
+    /// stream decoders only, in place of the end.
+    Trailing,
 }
 
-const KINDS: [(ErrorKind, i32); 9] = [
+const KINDS: [(ErrorKind, i32); 10] = [
     (ErrorKind::DestinationTooSmall, 1),
     (ErrorKind::Corrupt, 2),
     (ErrorKind::Truncated, 3),
@@ -54,6 +57,7 @@ const KINDS: [(ErrorKind, i32); 9] = [
     (ErrorKind::Panicked, 7),
     (ErrorKind::Read, 8),
     (ErrorKind::Internal, 9),
+    (ErrorKind::Trailing, 10),
 ];
 
 impl From<ErrorKind> for Status {
@@ -81,6 +85,7 @@ impl fmt::Display for ErrorKind {
             Self::Panicked => "plugin panicked",
             Self::Read => "reading the source failed",
             Self::Internal => "internal error",
+            Self::Trailing => "other data behind the last frame",
         })
     }
 }

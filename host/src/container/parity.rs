@@ -20,7 +20,7 @@ use reed_solomon_simd::{
     rate::{HighRateDecoder, HighRateEncoder, RateDecoder, RateEncoder},
 };
 use std::ops::Range;
-use stripes::{Queue, columns};
+use stripes::{Queue, STRIPE_BYTES, columns};
 
 /// Largest group; a writer's are at most 64 MiB, this leaves room for what must not be split.
 pub(crate) const MAX_GROUP_BYTES: usize = 66 << 20;
@@ -171,7 +171,7 @@ pub(crate) fn encode(group: &[u8], geometry: &Geometry, threads: usize) -> Resul
         .map_err(|_| ParityError::Memory(geometry.recovery_bytes()))?;
     recovery.resize(geometry.recovery_bytes(), 0);
 
-    let width = stripes::width(geometry.shard_bytes, stripes::ENCODE_BYTES, threads);
+    let width = geometry.shard_bytes.min(STRIPE_BYTES);
     let shards: Vec<&[u8]> = group.chunks(geometry.shard_bytes).collect();
     let targets = recovery.chunks_mut(geometry.shard_bytes).enumerate();
     let queue = Queue::new(targets, geometry.shard_bytes, width);
@@ -231,7 +231,7 @@ pub(crate) fn restore(
         return Ok(0);
     }
 
-    let width = stripes::width(geometry.shard_bytes, stripes::DECODE_BYTES, threads);
+    let width = geometry.shard_bytes.min(STRIPE_BYTES);
     let (mut good, mut targets) = (Vec::new(), Vec::new());
     for ((index, shard), bad) in group.chunks_mut(geometry.shard_bytes).enumerate().zip(bad) {
         if *bad { targets.push((index, shard)) } else { good.push((index, &*shard)) }

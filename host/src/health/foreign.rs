@@ -4,6 +4,7 @@ use super::Health;
 use crate::{
     Compressor, DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::Bytes,
+    foreign::{Step, splitter},
     pipeline::{self, DecompressOptions, Event, Input, OnEvent, Summary},
 };
 use memchr::memmem;
@@ -15,6 +16,14 @@ use std::{
 
 /// Starts of later members that may lie within a member by chance.
 const FALSE_STARTS: usize = 8;
+/// Most places where a member may begin that are tried.
+const MAX_STARTS: usize = 1 << 20;
+/// Largest member that is decoded alone, in bytes.
+const MAX_PART_BYTES: usize = 256 << 20;
+/// Largest original of one.
+const MAX_RAW_BYTES: usize = 1 << 30;
+/// Bytes looked at first.
+const VIEW_BYTES: usize = 1 << 20;
 
 /// Decodes everything; where that fails, each member for itself.
 pub(super) fn verify(host: &Host, path: &Path, bytes: &impl Bytes, on_event: OnEvent<'_>) -> Result<Health> {
@@ -117,8 +126,20 @@ enum Member<'a> {
     Lost { at: u64, len: u64 },
 }
 
-/// Cuts the file where its format's magic stands, and decodes each part. A part that only decodes together with the next
-/// ones was cut by chance.
+/// Walks the file as its headers say ([`crate::foreign`]), and decodes each part; where they lead nowhere, from one place where the
+/// format's magic stands to the next.
+struct Walk<'a, B: Bytes> {
+    bytes: &'a B,
+    algorithm: &'a str,
+    decompressor: Compressor,
+    /// Where the magic stands, and the end of the file.
+    starts: Vec<u64>,
+    /// Most bytes of a part, before and after decoding.
+    most: usize,
+    /// Where lost bytes began.
+    lost_from: u64,
+}
+
 fn each_member(
     host: &Host,
     algorithm: &str,
@@ -126,45 +147,85 @@ fn each_member(
     mut each: impl FnMut(Member<'_>) -> Result<()>,
 ) -> Result<()> {
     let magic = algorithm::find(algorithm).map_or(&[][..], |k| k.magic);
-    let decompressor = host.decompressor(&Request::new(algorithm))?;
-    let most = pipeline::default_memory_bytes() / 8;
+    let most =
+        usize::try_from(pipeline::default_memory_bytes() / 8).unwrap_or(usize::MAX).min(MAX_PART_BYTES);
     let mut starts = starts(bytes, magic);
     starts.push(bytes.len());
-    let mut first = 0;
-    let mut lost_from = 0;
-    while first + 1 < starts.len() {
-        let at = starts[first];
-        let found = starts[first + 1..].iter().take(FALSE_STARTS).enumerate().find_map(|(more, end)| {
-            decoded(&decompressor, bytes, at, *end, most).map(|(frame, raw)| (more, frame, raw))
-        });
-        if let Some((more, frame, raw)) = found {
-            if at > lost_from {
-                each(Member::Lost { at: lost_from, len: at - lost_from })?;
-            }
-            each(Member::Sound { at, frame: &frame, raw: &raw })?;
-            first += more + 1;
-            lost_from = starts[first];
-        } else {
-            first += 1;
-        }
+    let decompressor = host.decompressor(&Request::new(algorithm))?;
+    let mut walk = Walk { bytes, algorithm, decompressor, starts, most, lost_from: 0 };
+    let mut at = walk.starts[0];
+    while at < bytes.len() {
+        let reached = walk.by_headers(at, &mut each)?;
+        let reached = if reached > at { reached } else { walk.by_magic(at, &mut each)? };
+        // What does not decode is left for the next place where something may begin.
+        at = walk.starts.iter().copied().find(|s| *s >= reached.max(at + 1)).unwrap_or(bytes.len());
     }
-    if bytes.len() > lost_from {
-        each(Member::Lost { at: lost_from, len: bytes.len() - lost_from })?;
-    }
-    Ok(())
+    walk.lose_to(bytes.len(), &mut each)
 }
 
-fn decoded(
-    decompressor: &Compressor,
-    bytes: &impl Bytes,
-    at: u64,
-    end: u64,
-    most: u64,
-) -> Option<(Vec<u8>, Vec<u8>)> {
-    let len = end.checked_sub(at).filter(|len| *len <= most)?;
-    let frame = bytes.get(at, usize::try_from(len).ok()?)?;
-    let raw = decompressor.decompress(&frame, None).ok()?;
-    Some((frame, raw))
+impl<B: Bytes> Walk<'_, B> {
+    /// Follows the headers from `at` on; how far they led.
+    fn by_headers(&mut self, mut at: u64, each: &mut impl FnMut(Member<'_>) -> Result<()>) -> Result<u64> {
+        let Some(mut splitter) = splitter(self.algorithm, self.most) else { return Ok(at) };
+        let mut view = VIEW_BYTES;
+        loop {
+            let len = (self.bytes.len() - at).min(view as u64) as usize;
+            let bytes = self.bytes.get(at, len).unwrap_or_default();
+            match splitter.step(&bytes, at + len as u64 == self.bytes.len()) {
+                Step::Need(more) if more > len && more <= self.most.saturating_mul(2) => view = more,
+                Step::Unit(cut) if cut.len > 0 && cut.len <= len => {
+                    let frame = [&cut.before[..], &bytes[..cut.len], &cut.after].concat();
+                    if let Some(raw) = self.decoded(&frame) {
+                        self.lose_to(at, each)?;
+                        each(Member::Sound { at, frame: &frame, raw: &raw })?;
+                        self.lost_from = at + cut.len as u64;
+                    }
+                    at += cut.len as u64;
+                }
+                Step::Skip(len) if len > 0 && len <= self.bytes.len() - at => {
+                    if self.lost_from == at {
+                        self.lost_from += len;
+                    }
+                    at += len;
+                }
+                _ => return Ok(at),
+            }
+        }
+    }
+
+    /// Decodes from `at`, where the magic stands, to one of the next places where it does; where that got.
+    fn by_magic(&mut self, at: u64, each: &mut impl FnMut(Member<'_>) -> Result<()>) -> Result<u64> {
+        let first = self.starts.partition_point(|s| *s <= at);
+        for end in self.starts[first..].iter().copied().take(FALSE_STARTS) {
+            let len = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let frame = if len <= self.most { self.bytes.get(at, len) } else { None };
+            let Some(frame) = frame else { break };
+            if let Some(raw) = self.decoded(&frame) {
+                self.lose_to(at, each)?;
+                each(Member::Sound { at, frame: &frame, raw: &raw })?;
+                self.lost_from = end;
+                return Ok(end);
+            }
+        }
+        Ok(at)
+    }
+
+    fn decoded(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let mut raw = Vec::new();
+        let room = frame.len().saturating_mul(4);
+        let (len, _) =
+            self.decompressor.decompress_into(frame, &mut raw, room, MAX_RAW_BYTES, "a member").ok()?;
+        raw.truncate(len);
+        Some(raw)
+    }
+
+    fn lose_to(&mut self, at: u64, each: &mut impl FnMut(Member<'_>) -> Result<()>) -> Result<()> {
+        if at > self.lost_from {
+            each(Member::Lost { at: self.lost_from, len: at - self.lost_from })?;
+            self.lost_from = at;
+        }
+        Ok(())
+    }
 }
 
 /// Every place where `magic` stands.
@@ -172,7 +233,7 @@ fn starts(bytes: &impl Bytes, magic: &[u8]) -> Vec<u64> {
     const STEP: u64 = 1 << 20;
     let mut found = Vec::new();
     let mut at = 0;
-    while at < bytes.len() && !magic.is_empty() {
+    while at < bytes.len() && !magic.is_empty() && found.len() < MAX_STARTS {
         let len = (bytes.len() - at).min(STEP + magic.len() as u64 - 1) as usize;
         let block = bytes.get(at, len).unwrap_or_default();
         found.extend(memmem::find_iter(&block, magic).map(|i| at + i as u64));

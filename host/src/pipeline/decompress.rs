@@ -1,6 +1,6 @@
 //! Decompression: finds out what the input is, and which way through it.
 
-use super::{Event, OnEvent, Summary, decode::Decoders, indexed, sequential, stream};
+use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::{self, FileBytes, MAX_CHUNK_BYTES, Mender, Opened, Survey, has_records},
@@ -239,8 +239,10 @@ fn foreign(
     let mut head = Vec::new();
     let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
     read.map_err(Error::io("read", &options.input))?;
-    let decompressor = decoders.streaming(&detect(decoders.host(), &head, options)?)?;
-    stream::decompress(&decompressor, Cursor::new(head).chain(input), output, options, on_event)
+    let algorithm = detect(decoders.host(), &head, options)?;
+    let (frames, streams) = (decoders.of(&algorithm)?, decoders.streaming(&algorithm)?);
+    let decompressors = foreign::Decompressors { frames: &frames, streams: &streams };
+    foreign::decompress(decompressors, Cursor::new(head).chain(input), output, options, on_event)
 }
 
 fn detect(host: &Host, head: &[u8], options: &DecompressOptions) -> Result<String> {

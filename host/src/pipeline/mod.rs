@@ -6,6 +6,7 @@
 mod compress;
 mod decode;
 mod decompress;
+mod foreign;
 mod indexed;
 mod memory;
 mod ordered;
@@ -67,6 +68,9 @@ pub struct Summary {
     pub lost: Vec<(u64, u64)>,
     /// Wall time, in seconds.
     pub seconds: f64,
+    /// Whether what follows the last frame was passed over.
+    #[serde(skip)]
+    pub(crate) ignored_rest: bool,
 }
 
 impl Summary {

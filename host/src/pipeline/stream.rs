@@ -52,7 +52,11 @@ pub(crate) fn decompress<R: Read + Send + 'static>(
     let implementation = if let Some(link) = decompressor.streaming_link() {
         let decoder = decompressor.decoder(link, input, memory, &options.input)?;
         let progress = || on_event(Event::Done(count.load(Ordering::Relaxed)));
-        summary.output_bytes = stream(decoder, link.id(), output, options, &progress)?;
+        (summary.output_bytes, summary.ignored_rest) =
+            stream(decoder, link.id(), output, options, &progress)?;
+        if summary.ignored_rest {
+            summary.warnings.push("what follows its last frame is something else and was ignored".into());
+        }
         link.id().to_owned()
     } else {
         let (out, id) = whole(decompressor, input, options)?;
@@ -62,7 +66,7 @@ pub(crate) fn decompress<R: Read + Send + 'static>(
     };
     summary.count(&implementation);
     summary.input_bytes = count.load(Ordering::Relaxed);
-    summary.warnings = decompressor.failures();
+    summary.warnings.extend(decompressor.failures());
     Ok(summary)
 }
 
@@ -74,7 +78,7 @@ fn stream(
     output: &mut impl Write,
     options: &DecompressOptions,
     progress: &dyn Fn(),
-) -> Result<u64> {
+) -> Result<(u64, bool)> {
     let (full_sender, full) = mpsc::channel::<Result<Piece>>();
     let (free_sender, free) = mpsc::channel::<Vec<u8>>();
     for _ in 0..PIECES {
@@ -85,13 +89,18 @@ fn stream(
         scope.spawn(move || decode(decoder, id, options, &free, &full_sender));
         let mut total = 0;
         for piece in full {
-            let (piece, len) = piece?;
+            let (piece, len) = match piece {
+                Err(Error::Codec { source, .. }) if source.kind == api::ErrorKind::Trailing => {
+                    return Ok((total, true));
+                }
+                piece => piece?,
+            };
             output.write_all(&piece[..len]).map_err(Error::io("write", &options.output))?;
             total += len as u64;
             progress();
             let _ = free_sender.send(piece);
         }
-        Ok(total)
+        Ok((total, false))
     })
 }
 
@@ -104,7 +113,7 @@ fn decode(
 ) {
     while let Ok(mut piece) = free.recv() {
         piece.resize(PIECE_BYTES, 0);
-        let mut len = 0;
+        let (mut len, mut failed) = (0, None);
         // Whole pieces: decoders return a block at a time, and each handover costs a wake-up.
         while len < piece.len() {
             match decoder.read(&mut piece[len..]) {
@@ -112,12 +121,17 @@ fn decode(
                 Ok(0) => break,
                 Ok(n) => len += n,
                 Err(e) => {
-                    let _ = full.send(Err(failure(&decoder, e, id, options)));
-                    return;
+                    failed = Some(failure(&decoder, e, id, options));
+                    break;
                 }
             }
         }
+        // What was decoded before an error counts.
         if full.send(Ok((piece, len))).is_err() {
+            return;
+        }
+        if let Some(e) = failed {
+            let _ = full.send(Err(e));
             return;
         }
     }

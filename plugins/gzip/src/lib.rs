@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod members;
+
 use clipsmaster_plugin_api::{Codec, Decoder, Descriptor, Error, ErrorKind, Options, Result, export_plugin};
-use flate2::{
-    Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status, bufread::MultiGzDecoder,
-};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use members::Members;
 use std::io::BufReader;
 
 const WINDOW_BITS: u8 = 15;
@@ -23,7 +24,7 @@ impl Codec for Gzip {
         .levels(0, 9, 6)
         .file("gz", &[0x1f, 0x8b, 0x08]);
     const DECODER: Option<Decoder> =
-        Some(|input, _limits| Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 << 10, input)))));
+        Some(|input, _limits| Ok(Box::new(Members::new(BufReader::with_capacity(64 << 10, input)))));
 
     fn open(level: i32, _options: &Options) -> Result<Self> {
         let deflate = Compress::new_gzip(Compression::new(level.unsigned_abs()), WINDOW_BITS);

@@ -2,11 +2,13 @@
 //!
 //! Each edit of the file moves everything after it by one more shift, so a shard is looked for at the shifts seen so
 //! far, the last one first. Where those fail, a rolling CRC looks for it and the shards after it at every place
-//! nearby. A CRC that fits by chance is rare (one in 2^32 for each place and shard compared), and rarer still if a
-//! neighbour fits at the same shift; a find without such a neighbour counts only while little has been compared.
+//! nearby. So many comparisons of 32 bits find something by chance once in a thousand damaged groups, so a find counts
+//! only if a neighbour fits at the same shift; a shard alone between two edits, or between one and an end of
+//! the group, stays lost, for parity to rebuild.
 
 use super::{Geometry, ParityError, expect, padded_crc};
 use crate::container::crc::{Rolling, strip_zeros};
+use std::ops::Range;
 
 /// Shards looked for in one pass.
 const BATCH: usize = 16;
@@ -18,8 +20,8 @@ const MAX_SHIFTS: usize = 64;
 const MAX_CENTRES: usize = 4;
 /// CRC matches looked into in one pass: repetitive data has one at every place.
 const MAX_MATCHES: usize = 256;
-/// Comparisons (places times shards) up to which a find needs no neighbour: by then 1 in 256 searches is misled.
-const TRUSTED_COMPARISONS: u64 = 1 << 24;
+/// Groups of this many shards may have no neighbours to ask, and little to compare: there a find alone counts.
+const SMALL_GROUP: usize = 8;
 
 /// The bytes in which to look.
 #[derive(Debug, Clone, Copy)]
@@ -101,15 +103,13 @@ struct Search<'a> {
     shifts: Vec<i64>,
     /// Shards below this one have been searched for.
     searched: usize,
-    /// Places times shards compared so far.
-    compared: u64,
 }
 
 impl<'a> Search<'a> {
     fn new(haystack: Haystack<'a>, geometry: Geometry, crcs: &'a [u32], hints: &[i64]) -> Self {
         let mut shifts = hints.iter().copied().take(MAX_SHIFTS - 1).collect::<Vec<_>>();
         shifts.push(0);
-        Self { haystack, geometry, crcs, shifts, searched: 0, compared: 0 }
+        Self { haystack, geometry, crcs, shifts, searched: 0 }
     }
 
     /// The bytes of shard `index`, without padding.
@@ -120,12 +120,18 @@ impl<'a> Search<'a> {
         if index < self.searched {
             return None;
         }
-        let batch = Batch::new(self.geometry, self.crcs, bad, index);
-        self.searched = index + BATCH;
-        let (hit, shift) = self.search(&batch)?;
-        self.searched = hit + 1;
-        self.remember(shift);
-        self.try_shifts(index)
+        let mut batch = Batch::new(self.geometry, self.crcs, bad, index..index + BATCH);
+        // What is found first may be a later shard, in repetitive data even one that lies before this one.
+        while let Some((hit, shift)) = self.search(&batch) {
+            self.remember(shift);
+            let shard = self.try_shifts(index);
+            if shard.is_some() {
+                return shard;
+            }
+            batch = Batch::new(self.geometry, self.crcs, bad, index..hit);
+        }
+        self.searched = batch.end;
+        None
     }
 
     fn try_shifts(&mut self, index: usize) -> Option<&'a [u8]> {
@@ -154,7 +160,7 @@ impl<'a> Search<'a> {
     }
 
     /// The first shard of `batch` that lies somewhere near, and its shift.
-    fn search(&mut self, batch: &Batch) -> Option<(usize, i64)> {
+    fn search(&self, batch: &Batch) -> Option<(usize, i64)> {
         let rolling = Rolling::new(batch.len);
         for reach in REACHES_BYTES {
             for centre in self.centres(reach) {
@@ -180,18 +186,16 @@ impl<'a> Search<'a> {
     }
 
     /// Compares every place within `reach` of where the batch would be at shift `centre`.
-    fn pass(&mut self, batch: &Batch, mut rolling: Rolling, centre: i64, reach: i64) -> Option<(usize, i64)> {
+    fn pass(&self, batch: &Batch, mut rolling: Rolling, centre: i64, reach: i64) -> Option<(usize, i64)> {
         let from = batch.first_place.saturating_add(centre).saturating_sub(reach);
         let to = batch.last_place.saturating_add(centre).saturating_add(reach);
         let (region, first) = self.haystack.windows(from, to, batch.len)?;
-        let places = region.len() - batch.len + 1;
-        self.compared = self.compared.saturating_add((places * batch.targets.len()) as u64);
         rolling.start(region);
         let mut bytes = region.iter().zip(region.get(batch.len..)?);
         let mut matches = Vec::new();
-        for place in first.. {
-            if let Some((index, own_place)) = batch.target(rolling.value()) {
-                let hit = (index, place.saturating_sub(own_place));
+        for step in 0.. {
+            if let Some((index, place)) = batch.target(rolling.value()) {
+                let hit = (index, first.saturating_add(step).saturating_sub(place));
                 if self.has_neighbour(hit) {
                     return Some(hit);
                 }
@@ -202,7 +206,7 @@ impl<'a> Search<'a> {
             };
             rolling.roll(*leaving, *entering);
         }
-        matches.into_iter().find(|_| self.compared <= TRUSTED_COMPARISONS)
+        matches.into_iter().find(|_| self.geometry.originals <= SMALL_GROUP)
     }
 
     /// Whether a shard beside the one found lies beside it here too.
@@ -219,6 +223,8 @@ struct Batch {
     /// Where the first one should be, in bytes from where the group should begin.
     first_place: i64,
     last_place: i64,
+    /// Index after the last one.
+    end: usize,
     /// CRC without padding, index and place of each.
     targets: Vec<(u32, usize, i64)>,
     /// Whether any CRC ends in this byte: spares most comparisons.
@@ -226,16 +232,24 @@ struct Batch {
 }
 
 impl Batch {
-    /// The bad ones of shard `first` and those after it.
-    fn new(geometry: Geometry, crcs: &[u32], bad: &[bool], first: usize) -> Self {
-        let range = geometry.shard_range(first);
+    /// The bad ones of the shards `wanted`, as far as they are as long as the first.
+    fn new(geometry: Geometry, crcs: &[u32], bad: &[bool], wanted: Range<usize>) -> Self {
+        let range = geometry.shard_range(wanted.start);
         let (len, place) = (range.len(), i64::try_from(range.start).unwrap_or(i64::MAX));
-        let mut batch =
-            Self { len, first_place: place, last_place: place, targets: Vec::new(), ends: [false; 256] };
-        for ((index, crc), bad) in crcs.iter().enumerate().zip(bad).skip(first).take(BATCH) {
+        let mut batch = Self {
+            len,
+            first_place: place,
+            last_place: place,
+            end: wanted.start + 1,
+            targets: Vec::new(),
+            ends: [false; 256],
+        };
+        let shards = crcs.iter().zip(bad).enumerate().skip(wanted.start).take(wanted.len());
+        for (index, (crc, bad)) in shards {
             let range = geometry.shard_range(index);
             if *bad && range.len() == len {
                 batch.last_place = i64::try_from(range.start).unwrap_or(i64::MAX);
+                batch.end = index + 1;
                 let crc = strip_zeros(*crc, geometry.shard_bytes - len);
                 batch.targets.push((crc, index, batch.last_place));
                 batch.ends[usize::from(crc.to_le_bytes()[0])] = true;

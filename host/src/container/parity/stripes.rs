@@ -7,18 +7,11 @@ use super::ParityError;
 use crate::sync::lock;
 use std::{sync::Mutex, thread, vec};
 
-/// Columns of a stripe when making parity: 2048 shards of it fit a processor's cache.
-pub(super) const ENCODE_BYTES: usize = 512;
-/// Columns of a stripe when rebuilding: more, because each decoding has a fixed cost of its own.
-pub(super) const DECODE_BYTES: usize = 1024;
-/// The coder works on blocks of this many columns.
-const BLOCK_BYTES: usize = 64;
-
-/// Columns of a stripe: `aim`, unless small shards then leave threads idle.
-pub(super) fn width(shard_bytes: usize, aim: usize, threads: usize) -> usize {
-    let share = (shard_bytes / threads.max(1)).next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES);
-    share.min(aim).min(shard_bytes)
-}
+/// Columns of a stripe: 2048 shards of it fit a processor's own cache, and the fixed cost of each decoding is small
+/// beside it. Half or twice as many are about as fast.
+pub(super) const STRIPE_BYTES: usize = 1024;
+/// Stripes that make another thread worth its start.
+const STRIPES_PER_THREAD: usize = 2;
 
 /// Slices of the shards to be written that cover the same columns.
 pub(super) struct Stripe<'a> {
@@ -61,7 +54,7 @@ impl<'a> Queue<'a> {
         threads: usize,
         worker: impl Fn() -> Result<(), ParityError> + Sync,
     ) -> Result<(), ParityError> {
-        let others = threads.min(lock(&self.0).len()).saturating_sub(1);
+        let others = threads.min(lock(&self.0).len() / STRIPES_PER_THREAD).saturating_sub(1);
         thread::scope(|scope| {
             let spawn = |_| thread::Builder::new().spawn_scoped(scope, &worker).ok();
             let handles: Vec<_> = (0..others).filter_map(spawn).collect();

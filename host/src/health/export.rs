@@ -1,10 +1,10 @@
 //! Writes what other tools read: bare frames, without records.
 
-use super::open;
+use super::{create, open};
 use crate::{
     Compressor, Error, Host, Request, Result,
     container::{Bytes, Entry, Mender, Survey},
-    pipeline::{self, Decoders, Event, OnEvent, OutputFile, Summary},
+    pipeline::{self, Decoders, Event, OnEvent, Summary},
 };
 use std::{io::Write, path::Path, time::Instant};
 
@@ -33,7 +33,7 @@ pub fn export(
     let algorithm = algorithm.or(file.map(|f| f.algorithm.as_str())).unwrap_or_default().to_owned();
     let level = file.filter(|f| f.algorithm == algorithm).map(|f| f.level);
     let compressor = host.compressor(&Request { level, ..Request::new(&algorithm) })?;
-    let mut out = OutputFile::create(output, overwrite)?.synced();
+    let mut out = create(path, output, overwrite)?;
     let mut exporter =
         Exporter { decoders: Decoders::new(host, None), bytes: &bytes, mender: &mender, compressor };
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };

@@ -11,9 +11,13 @@ pub use export::export;
 pub use repair::{repair, salvage};
 pub use verify::verify;
 
-use crate::{Error, Result, container::FileBytes};
+use crate::{Error, Result, container::FileBytes, pipeline::OutputFile};
 use serde::Serialize;
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
 
 /// Whether a file is what was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -97,6 +101,16 @@ impl Health {
             (_, false, 0) => Condition::Lost,
         };
     }
+}
+
+/// Begins the new file `output` made from `input`, which must be another one.
+fn create(input: &Path, output: &Path, overwrite: bool) -> Result<OutputFile> {
+    let place = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    if place(output).is_some_and(|p| place(input) == Some(p)) {
+        let name = output.display();
+        return Err(Error::Usage(format!("{name} is the input itself; name another output")));
+    }
+    Ok(OutputFile::create(output, overwrite)?.synced())
 }
 
 fn open(path: &Path) -> Result<FileBytes> {

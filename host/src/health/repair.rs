@@ -1,14 +1,15 @@
 //! Writes sound files from damaged ones.
 
-use super::{Condition, Health, foreign, open, verify};
+use super::{Condition, Health, create, foreign, open, verify};
 use crate::{
     Error, Host, Result,
     container::{Bytes, Carrier, FileInfo, Mender, Survey, Writer, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, LOOK_AHEAD_BYTES, OnDamage, OnEvent, OutputFile},
+    pipeline::{self, Decoders, DecompressOptions, Event, LOOK_AHEAD_BYTES, OnDamage, OnEvent},
 };
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 /// Writes the file at `path`, as it was before it was damaged, to `output`. A container becomes bit for bit what it was, or
@@ -25,7 +26,7 @@ pub fn repair(
 ) -> Result<Health> {
     let bytes = open(path)?;
     let health = verify(host, path, false, &|_| {})?;
-    let mut out = OutputFile::create(output, overwrite)?.synced();
+    let mut out = create(path, output, overwrite)?;
     let is_container = Survey::by_footer(&bytes).is_some() || has_records(&bytes, LOOK_AHEAD_BYTES as u64);
     match health.condition {
         Condition::Intact => copy(&bytes, &mut out).map_err(Error::io("write", output))?,
@@ -106,8 +107,9 @@ pub fn salvage(
     zeros: bool,
     on_event: OnEvent<'_>,
 ) -> Result<pipeline::Summary> {
+    let start = Instant::now();
     let bytes = open(path)?;
-    let mut out = OutputFile::create(output, overwrite)?.synced();
+    let mut out = create(path, output, overwrite)?;
     let options = DecompressOptions {
         on_damage: if zeros { OnDamage::Zero } else { OnDamage::Skip },
         input: path.to_owned(),
@@ -117,7 +119,7 @@ pub fn salvage(
     let mender = Mender::new(&bytes, 2);
     let quick = Survey::by_footer(&bytes);
     let survey = quick.as_ref().or_else(|| mender.scanned());
-    let summary = match survey {
+    let mut summary = match survey {
         Some(survey) => {
             let decoders = Decoders::new(host, None);
             pipeline::decompress_indexed(&decoders, &bytes, survey, &mut out, &options, on_event)?
@@ -129,5 +131,6 @@ pub fn salvage(
         return Err(Error::Container { input: path.display().to_string(), problem });
     }
     out.publish(None)?;
+    summary.seconds = start.elapsed().as_secs_f64();
     Ok(summary)
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Compressor, Error, Result, algorithm,
     container::{Carrier, ChunkInfo, FileInfo, MAX_CHUNK_BYTES, Writer, group_memory_bytes},
+    size,
 };
 use std::{
     io::{self, Read, Write},
@@ -216,6 +217,9 @@ fn fitting(
         });
         let hint = match smaller {
             Some(bytes) => format!("--chunk-size {}KB would fit", bytes >> 10),
+            None if need.fixed > 0 => {
+                format!("parity alone takes {}; without it less is needed", size::binary(need.fixed))
+            }
             None => "a lower level needs less".into(),
         };
         Error::Usage(format!("{} at level {}: {short}; {hint}", compressor.algorithm(), compressor.level()))

@@ -157,9 +157,10 @@ fn wanted(survey: &Survey, options: &DecompressOptions) -> Result<Range<u64>> {
     let Some(range) = &options.range else { return Ok(0..u64::MAX) };
     let end = survey.raw_bytes.unwrap_or(u64::MAX);
     if range.start > range.end || range.start > end {
+        let to = if range.end == u64::MAX { String::new() } else { range.end.to_string() };
         return Err(Error::Usage(format!(
-            "range {}..{} is not within the original's {end} bytes",
-            range.start, range.end
+            "range {}..{to} is not within the original's {end} bytes",
+            range.start
         )));
     }
     Ok(range.clone())

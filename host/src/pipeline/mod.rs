@@ -64,7 +64,6 @@ pub struct Summary {
     /// that was repaired.
     pub warnings: Vec<String>,
     /// Original bytes that could not be had, as ranges of first byte and the byte after the last.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<(u64, u64)>,
     /// Wall time, in seconds.
     pub seconds: f64,

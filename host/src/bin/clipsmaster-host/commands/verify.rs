@@ -34,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &VerifyArguments) -> Outcome {
         let health = health::verify(&host, file, arguments.deep, &|e| progress.show(&e))?;
         drop(progress);
         if !common.json && !common.quiet {
-            print(&describe(file, &health))?;
+            print(&(describe(file, &health) + &advice(file, &health)))?;
         }
         reports.push(Report { file, health });
     }
@@ -72,14 +72,17 @@ pub(super) fn describe(file: &Path, health: &Health) -> String {
     if health.findings.len() > SHOWN {
         let _ = writeln!(text, "  and {} more (--json lists all)", health.findings.len() - SHOWN);
     }
-    let advice = match health.condition {
+    text
+}
+
+/// Which command helps.
+fn advice(file: &Path, health: &Health) -> String {
+    let name = file.display();
+    let command = match health.condition {
         Condition::Intact => None,
-        Condition::Mendable => Some(format!("clipsmaster-host repair {name} -o FIXED")),
-        Condition::Partial => Some(format!("clipsmaster-host salvage {name} -o WHAT_IS_LEFT")),
+        Condition::Mendable => Some(format!("to mend it: clipsmaster-host repair {name} -o FIXED")),
+        Condition::Partial => Some(format!("to get the rest: clipsmaster-host salvage {name} -o REST")),
         Condition::Lost => None,
     };
-    if let Some(command) = advice {
-        let _ = writeln!(text, "  to mend it: {command}");
-    }
-    text
+    command.map_or_else(String::new, |command| format!("  {command}\n"))
 }

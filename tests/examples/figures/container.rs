@@ -38,7 +38,7 @@ impl Work {
     fn overhead(&self) -> Answer<()> {
         for (algorithm, name) in [("zstd", "x.zst"), ("lz4", "x.lz4"), ("gzip", "x.gz")] {
             let output = self.path(name);
-            let mut size = |container: &str| -> Answer<f64> {
+            let size = |container: &str| -> Answer<f64> {
                 timed(self.compress(&["--algorithm", algorithm, "--container", container], &output)?)?;
                 Ok(fs::metadata(&output)?.len() as f64)
             };

@@ -9,6 +9,7 @@ use clipsmaster_plugin_api::{ErrorKind, abi::import::StreamDecoder};
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
+    mem,
     path::Path,
 };
 
@@ -19,6 +20,8 @@ pub struct ChunkedWriter<'a, W: Write> {
     chunk_bytes: usize,
     buffer: Vec<u8>,
     is_empty: bool,
+    /// A chunk could not be written: what there is has a hole.
+    has_failed: bool,
 }
 
 impl<W: Write> std::fmt::Debug for ChunkedWriter<'_, W> {
@@ -35,7 +38,7 @@ impl<'a, W: Write> ChunkedWriter<'a, W> {
     pub fn new(output: W, compressor: &'a Compressor, options: &'a CompressOptions) -> Result<Self> {
         let sink = pipeline::ChunkSink::new(output, compressor, options)?;
         let chunk_bytes = sink.chunk_bytes();
-        Ok(Self { sink, chunk_bytes, buffer: Vec::new(), is_empty: true })
+        Ok(Self { sink, chunk_bytes, buffer: Vec::new(), is_empty: true, has_failed: false })
     }
 
     /// Writes what is left, the index and the footers; gives `W` back.
@@ -43,6 +46,10 @@ impl<'a, W: Write> ChunkedWriter<'a, W> {
     /// # Errors
     /// Of the codec and of `W`.
     pub fn finish(mut self) -> Result<W> {
+        if self.has_failed {
+            let problem = "the container is incomplete: an earlier chunk could not be written".into();
+            return Err(Error::Container { input: "output".into(), problem });
+        }
         if !self.buffer.is_empty() || self.is_empty {
             self.sink.write(&self.buffer)?;
         }
@@ -52,11 +59,16 @@ impl<'a, W: Write> ChunkedWriter<'a, W> {
 
 impl<W: Write> Write for ChunkedWriter<'_, W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.has_failed {
+            return Err(io::Error::other("an earlier chunk could not be written"));
+        }
         let taken = data.len().min(self.chunk_bytes - self.buffer.len());
         self.buffer.extend_from_slice(&data[..taken]);
         if self.buffer.len() == self.chunk_bytes {
             self.is_empty = false;
-            self.sink.write(&self.buffer).map_err(io::Error::other)?;
+            let written = self.sink.write(&self.buffer);
+            self.has_failed = written.is_err();
+            written.map_err(io::Error::other)?;
             self.buffer.clear();
         }
         Ok(taken)
@@ -68,57 +80,102 @@ impl<W: Write> Write for ChunkedWriter<'_, W> {
     }
 }
 
-/// Reads the original of a container, or of other tools' files, from a pipe or the like.
-pub struct ChunkedReader<'a, R> {
+/// Reads the original of containers and of other tools' files, one after the other, from a pipe or the like.
+pub struct ChunkedReader<'a> {
     decoders: Decoders<'a>,
-    source: Source<R>,
+    options: DecompressOptions,
+    source: Source,
+    frame: Vec<u8>,
     raw: Vec<u8>,
     at: usize,
 }
 
-enum Source<R> {
-    Container(Box<Reader<R>>, Vec<u8>),
+type Input = Box<dyn Read + Send>;
+
+enum Source {
+    Container(Box<Reader<Input>>),
     Foreign(Box<StreamDecoder>),
+    /// All has been read, or reading has failed.
+    Ended(io::Result<()>),
 }
 
-impl<R> std::fmt::Debug for ChunkedReader<'_, R> {
+impl std::fmt::Debug for ChunkedReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChunkedReader").finish_non_exhaustive()
+        f.debug_struct("ChunkedReader").field("input", &self.options.input).finish_non_exhaustive()
     }
 }
 
-impl<'a, R: Read + Send + 'static> ChunkedReader<'a, R> {
+impl<'a> ChunkedReader<'a> {
     /// Reads `input`, which errors call by the name in `options`.
     ///
     /// # Errors
     /// [`Error::UnknownFormat`], [`Error::Container`] for a damaged start.
-    pub fn new(host: &'a Host, input: R, options: &DecompressOptions) -> Result<Self> {
+    pub fn new(
+        host: &'a Host,
+        input: impl Read + Send + 'static,
+        options: &DecompressOptions,
+    ) -> Result<Self> {
         let decoders = Decoders::new(host, options.implementation.clone());
-        let name = options.input.display().to_string();
-        let source = match container::open(input, &name, pipeline::LOOK_AHEAD_BYTES)? {
-            Opened::Container(reader) => Source::Container(reader, Vec::new()),
-            Opened::Foreign(rest) => {
-                Source::Foreign(Box::new(pipeline::stream_decoder(&decoders, rest, options)?))
+        let source = Source::new(&decoders, Box::new(input), options)?;
+        let options = options.clone();
+        Ok(Self { decoders, options, source, frame: Vec::new(), raw: Vec::new(), at: 0 })
+    }
+
+    /// Decodes the next chunk, of the next container if need be; `false` at the end.
+    fn advance(&mut self) -> Result<bool> {
+        self.raw.clear();
+        self.at = 0;
+        while let Source::Container(reader) = &mut self.source {
+            if let Some(entry) = reader.next(&mut self.frame)? {
+                let decoded = self.decoders.decode(&entry, &self.frame, &mut self.raw);
+                decoded.map_err(|bad| bad.error(&entry))?;
+                return Ok(true);
             }
-        };
-        Ok(Self { decoders, source, raw: Vec::new(), at: 0 })
+            let ended = Source::Ended(Ok(()));
+            let Source::Container(reader) = mem::replace(&mut self.source, ended) else { break };
+            let mut rest = reader.into_rest();
+            let mut first = [0];
+            let more = pipeline::read_full(&mut rest, &mut first);
+            if more.map_err(Error::io("read", &self.options.input))? > 0 {
+                let rest = Box::new(io::Cursor::new(first).chain(rest));
+                self.source = Source::new(&self.decoders, rest, &self.options)?;
+            }
+        }
+        Ok(false)
     }
 }
 
-impl<R: Read> Read for ChunkedReader<'_, R> {
-    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
-        let (reader, frame) = match &mut self.source {
-            Source::Foreign(decoder) => {
-                let read = decoder.read(dst);
-                let is_over = decoder.codec_error().is_some_and(|e| e.kind == ErrorKind::Trailing);
-                return if is_over { Ok(0) } else { read };
+impl Source {
+    fn new(decoders: &Decoders<'_>, input: Input, options: &DecompressOptions) -> Result<Self> {
+        let name = options.input.display().to_string();
+        Ok(match container::open(input, &name, pipeline::LOOK_AHEAD_BYTES)? {
+            Opened::Container(reader) => Self::Container(reader),
+            Opened::Foreign(rest) => {
+                Self::Foreign(Box::new(pipeline::stream_decoder(decoders, rest, options)?))
             }
-            Source::Container(reader, frame) => (reader, frame),
-        };
+        })
+    }
+}
+
+impl Read for ChunkedReader<'_> {
+    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
         while self.at == self.raw.len() {
-            let Some(entry) = reader.next(frame).map_err(invalid)? else { return Ok(0) };
-            self.decoders.decode(&entry, frame, &mut self.raw).map_err(|bad| invalid(bad.error(&entry)))?;
-            self.at = 0;
+            match &mut self.source {
+                Source::Foreign(decoder) => {
+                    let read = decoder.read(dst);
+                    let is_over = decoder.codec_error().is_some_and(|e| e.kind == ErrorKind::Trailing);
+                    return if is_over { Ok(0) } else { read };
+                }
+                Source::Ended(Ok(())) => return Ok(0),
+                Source::Ended(Err(e)) => return Err(io::Error::new(e.kind(), e.to_string())),
+                Source::Container(_) => {}
+            }
+            if let Err(e) = self.advance().map_err(invalid) {
+                // What follows a lost chunk must not look as if it followed the one before.
+                self.raw.clear();
+                self.source = Source::Ended(Err(io::Error::new(e.kind(), e.to_string())));
+                return Err(e);
+            }
         }
         let n = dst.len().min(self.raw.len() - self.at);
         dst[..n].copy_from_slice(&self.raw[self.at..self.at + n]);

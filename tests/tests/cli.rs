@@ -375,7 +375,7 @@ fn machine_readable_output_has_the_fields_people_rely_on() {
         "output_bytes",
         "chunks",
         "implementations",
-        "failures",
+        "warnings",
         "seconds",
     ] {
         assert_ne!(report[0][field], Value::Null, "{field}: {report}");

@@ -10,6 +10,7 @@ use super::{
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, Uid},
     writer::root,
 };
+use crate::algorithm::KNOWN;
 use memchr::memmem;
 use std::{
     cmp::Reverse,
@@ -183,6 +184,9 @@ impl Survey {
         if others.iter().filter(outside).copied().any(|f| apart(&f)) {
             return true;
         }
+        if self.lies_within_another(bytes, first) {
+            return true;
+        }
         let carrier = self.carrier.unwrap_or(Carrier::Frames);
         // Where one footer was found the other may be there, damaged.
         let footers = own.iter().filter(|f| f.header.kind == Kind::Footer).count();
@@ -192,6 +196,24 @@ impl Survey {
         let rest = bytes.len().saturating_sub(end).min(SCAN_BYTES as u64);
         let rest = bytes.get(end, rest as usize).unwrap_or_default();
         last.header.kind == Kind::Footer && rest.iter().any(|b| *b != 0)
+    }
+
+    /// Whether the file begins as a known format does, and the container, `first` its first record, begins behind that: it is
+    /// what another tool packed, and not what the file is.
+    fn lies_within_another(&self, bytes: &(impl Bytes + ?Sized), first: &Found) -> bool {
+        let carrier = self.carrier.unwrap_or(Carrier::Frames);
+        let chunk = self.entries.get(&0).map(|e| &e.chunk).filter(|_| carrier != Carrier::Native);
+        let frame_bytes = chunk.map_or(0, |c| c.frame_bytes as usize);
+        let start = first.at.checked_sub((carrier.head_bytes() + frame_bytes) as u64);
+        let Some(start) = start.filter(|at| *at > 0 && first.header.sequence == 0) else { return false };
+        let frame = bytes.get(start, frame_bytes).unwrap_or_default();
+        // Where content was inserted within the first frame, that frame begins where the file does.
+        if chunk.is_some_and(|c| crc32fast::hash(&frame) != c.frame_crc) {
+            return false;
+        }
+        let head = bytes.get(0, start.min(64) as usize).unwrap_or_default();
+        let is_own = frame.starts_with(&head);
+        !is_own && KNOWN.iter().any(|k| !k.magic.is_empty() && head.starts_with(k.magic))
     }
 
     fn note_shift(&mut self, shift: i64) {

@@ -4,9 +4,13 @@ use super::{Health, foreign, open};
 use crate::{
     Error, Host, Result,
     container::{self, Bytes, Entry, Mender, Opened, Reader, Survey, has_records},
-    pipeline::{Decoders, Event, LOOK_AHEAD_BYTES, OnEvent},
+    pipeline::{self, Decoders, DecompressOptions, Event, Input, LOOK_AHEAD_BYTES, OnEvent},
 };
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 /// Compares every checksum in the file at `path` and, if `deep`, decodes everything. For what is damaged, mending is tried.
 ///
@@ -19,9 +23,32 @@ pub fn verify(host: &Host, path: &Path, deep: bool, on_event: OnEvent<'_>) -> Re
     }
     let decoders = Decoders::new(host, None);
     let mut health = Health::new(String::new(), bytes.len(), deep);
-    match strict(path, &decoders, &mut health, on_event)? {
-        Ok(()) => Ok(health),
-        Err(first) => diagnose(&decoders, &bytes, deep, first, on_event),
+    let first = match strict(path, &decoders, &mut health, on_event)? {
+        Ok(()) => return Ok(health),
+        Err(first) => first,
+    };
+    // Another tool's file that holds a container, or comes after one: what decompresses without fault is no damaged container.
+    if let Some(sound) = decoded(host, path, bytes.len(), on_event)? {
+        return Ok(sound);
+    }
+    diagnose(&decoders, &bytes, deep, first, on_event)
+}
+
+/// The verdict on a file that is not containers alone, and can be decoded from front to back without fault.
+fn decoded(host: &Host, path: &Path, bytes: u64, on_event: OnEvent<'_>) -> Result<Option<Health>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let options = DecompressOptions { input: path.to_owned(), ..DecompressOptions::default() };
+    // As a stream: in a file, damage would be mended.
+    match pipeline::decompress(host, Input::Stream(Box::new(file)), &mut io::sink(), &options, on_event) {
+        Ok(summary) => {
+            let format = "frames of other tools, with containers among or within them".to_owned();
+            let mut health = Health::new(format, bytes, true);
+            health.raw_bytes = Some(summary.output_bytes);
+            health.chunks = summary.chunks;
+            Ok(Some(health))
+        }
+        Err(Error::Io { action, path, source }) => Err(Error::Io { action, path, source }),
+        Err(_) => Ok(None),
     }
 }
 
@@ -62,7 +89,7 @@ fn containers(
         done += reader.position();
         let mut rest = reader.into_rest();
         let mut first = [0];
-        let more = crate::pipeline::read_full(&mut rest, &mut first).map_err(Error::io("read", name))?;
+        let more = pipeline::read_full(&mut rest, &mut first).map_err(Error::io("read", name))?;
         if more == 0 {
             return Ok(());
         }
@@ -96,7 +123,7 @@ fn check(decoders: &Decoders<'_>, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>
         return decoders.decode(entry, frame, raw).map_err(|bad| bad.error(entry));
     }
     let is_sound = crc32fast::hash(frame) == entry.chunk.frame_crc;
-    if is_sound { Ok(()) } else { Err(crate::pipeline::Bad::Frame.error(entry)) }
+    if is_sound { Ok(()) } else { Err(pipeline::Bad::Frame.error(entry)) }
 }
 
 /// Everything that is damaged, and what can be done about it.

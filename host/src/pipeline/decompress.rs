@@ -98,6 +98,9 @@ fn from_file(
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
+    if is_bare_by_name(decoders.host(), options) {
+        return foreign(decoders, file, output, options, on_event);
+    }
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
     if let Some(survey) = Survey::by_footer(&bytes) {
         return indexed::decompress(decoders, &bytes, &survey, output, options, on_event);
@@ -110,10 +113,17 @@ fn from_file(
     // Several containers one after the other, or a damaged one. Nothing may be written before that is known.
     let file = rewound(bytes, options)?;
     let again = file.try_clone().map_err(Error::io("read", &options.input))?;
-    let strict = sequence(decoders, file, &mut std::io::sink(), options, &|_| {});
+    let whole = DecompressOptions { range: None, ..options.clone() };
+    let strict = sequence(decoders, file, &mut std::io::sink(), &whole, &|_| {});
     let file = rewound(FileBytes::new(again).map_err(Error::io("read", &options.input))?, options)?;
-    if strict.is_ok() && options.range.is_none() {
-        return sequence(decoders, file, output, options, on_event);
+    match strict {
+        Ok(_) if options.range.is_some() => return Err(no_single_container(options)),
+        Ok(_) => return sequence(decoders, file, output, options, on_event),
+        // Of the machine, not of the file.
+        Err(e @ (Error::Usage(_) | Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. })) => {
+            return Err(e);
+        }
+        Err(_) => {}
     }
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
     let mender = Mender::new(&bytes, 1);
@@ -121,6 +131,19 @@ fn from_file(
     let mut summary = indexed::decompress(decoders, &bytes, survey, output, options, on_event)?;
     summary.warnings.push("the container is damaged; `clipsmaster-host verify` tells where".into());
     Ok(summary)
+}
+
+/// Whether the input's name says that it is bare bytes: a format without magic has no place for records, and what it contains
+/// may well be a container.
+fn is_bare_by_name(host: &Host, options: &DecompressOptions) -> bool {
+    host.detect(&[], Some(&options.input)).is_some()
+}
+
+fn no_single_container(options: &DecompressOptions) -> Error {
+    let name = options.input.display();
+    Error::Usage(format!(
+        "{name} is not one container: only those can be read by range; decompress all of it, or cut it where each begins"
+    ))
 }
 
 fn no_records(options: &DecompressOptions) -> Error {

@@ -72,7 +72,11 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
     let has_failed = AtomicBool::new(false);
     let work = |item: &mut Item| {
         let Some(entry) = item.piece.as_ref().and_then(|p| p.entry.as_ref()) else {
-            item.state = State::Lost("nothing is left of it".into());
+            let is_end = item.piece.as_ref().is_some_and(|p| p.range.end == u64::MAX);
+            let strangers =
+                "other content stands before or behind the container; cut the file where each begins";
+            let why = if survey.has_strangers && is_end { strangers } else { "nothing is left of it" };
+            item.state = State::Lost(why.into());
             return Ok(());
         };
         item.state = match decoders.decode(entry, &item.frame, &mut item.raw) {

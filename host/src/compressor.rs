@@ -98,7 +98,7 @@ impl Compressor {
     pub fn compress(&self, data: &[u8]) -> Result<(Vec<u8>, Metadata)> {
         let start = Instant::now();
         let mut out = Vec::new();
-        let written = self.compress_into(data, &mut out)?;
+        let written = self.compress_into(data, &mut out, 0)?;
         out.truncate(written.len);
         out.shrink_to_fit();
         let metadata = Metadata {
@@ -115,12 +115,12 @@ impl Compressor {
         Ok((out, metadata))
     }
 
-    /// Compresses `data` to the start of `out`, which is grown where it is too short and keeps its length otherwise: a
+    /// Compresses `data` into `out` behind its first `front` bytes. It is grown where it is too short and keeps its length otherwise: a
     /// buffer for reuse.
     ///
     /// # Errors
     /// As [`compress`](Self::compress).
-    pub(crate) fn compress_into(&self, data: &[u8], out: &mut Vec<u8>) -> Result<Written<'_>> {
+    pub(crate) fn compress_into(&self, data: &[u8], out: &mut Vec<u8>, front: usize) -> Result<Written<'_>> {
         let (len, link) = self.encoders.run(&self.algorithm, |link, instance| {
             let most = usize::try_from(link.info().max_chunk_bytes).unwrap_or(usize::MAX);
             let mut len = 0;
@@ -128,11 +128,11 @@ impl Compressor {
             // Once, also for no data: an empty frame.
             loop {
                 let (chunk, after) = rest.split_at(rest.len().min(most));
-                let needed = len + checked_bound(instance, chunk.len())?;
+                let needed = front + len + checked_bound(instance, chunk.len())?;
                 if out.len() < needed {
                     out.resize(needed, 0);
                 }
-                len += instance.compress(chunk, &mut out[len..])?;
+                len += instance.compress(chunk, &mut out[front + len..])?;
                 rest = after;
                 if rest.is_empty() {
                     return Ok(len);

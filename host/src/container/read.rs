@@ -2,6 +2,7 @@
 
 use super::{
     carrier::Carrier,
+    mark::is_marked,
     payload::{Entry, FileInfo, Footer, MAX_FRAME_BYTES},
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, NoHeader},
     writer::Root,
@@ -42,8 +43,17 @@ pub(crate) fn open<R: Read>(mut input: R, name: &str, look_ahead: usize) -> Resu
             let input = Cursor::new(buffer).chain(input);
             return Reader::new(input, name, carrier, first_frame).map(Box::new).map(Opened::Container);
         }
-        if read < STEP_BYTES || buffer.len() >= look_ahead || cannot_be_ours(&buffer) {
+        // A mark says that a record follows; a record without a place says that its container begins elsewhere.
+        let is_ours = is_marked(&buffer) || begins_with_record(&buffer);
+        if !is_ours {
             return Ok(Opened::Foreign(Cursor::new(buffer).chain(input)));
+        }
+        if read < STEP_BYTES || buffer.len() >= look_ahead {
+            return Err(damaged(
+                name,
+                0,
+                "this is a part of a container, whose beginning or rest is missing",
+            ));
         }
         searched = buffer.len().saturating_sub(2 * HEADER_BYTES);
     }
@@ -76,16 +86,12 @@ pub(crate) fn carrier_at(buffer: &[u8], at: usize, record_bytes: usize) -> Optio
     Some(if found == Carrier::Frames && at == found.head_bytes() { Carrier::Native } else { found })
 }
 
-/// Whether the first frame is none that we write before a record: zstd and LZ4 frames of ours declare their size.
-fn cannot_be_ours(head: &[u8]) -> bool {
-    let declares = |flags: u8, mask: u8| flags & mask != 0;
-    match head {
-        // Frame_Header_Descriptor: Frame_Content_Size_flag and Single_Segment_flag (RFC 8878, 3.1.1.1.1).
-        [0x28, 0xb5, 0x2f, 0xfd, flags, ..] => !declares(*flags, 0xe0),
-        // FLG: content size (LZ4 frame format).
-        [0x04, 0x22, 0x4d, 0x18, flags, ..] => !declares(*flags, 0x08),
-        _ => false,
-    }
+/// Whether the first thing is a record, wherever it was written.
+fn begins_with_record(head: &[u8]) -> bool {
+    [Carrier::Frames, Carrier::Members, Carrier::Chunks].into_iter().any(|carrier| {
+        let record = head.get(carrier.head_bytes()..).unwrap_or_default();
+        carrier.announced(head).is_some() && record.starts_with(&MAGIC)
+    })
 }
 
 fn damaged(name: &str, at: u64, what: &str) -> Error {

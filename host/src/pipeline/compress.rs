@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     Compressor, Error, Result, algorithm,
-    container::{Carrier, ChunkInfo, FileInfo, MAX_CHUNK_BYTES, Writer, group_memory_bytes},
+    container::{
+        self, Carrier, ChunkInfo, FileInfo, MARK_BYTES, MAX_CHUNK_BYTES, Writer, group_memory_bytes,
+    },
     size,
 };
 use std::{
@@ -108,11 +110,19 @@ struct Chunk {
     input: Vec<u8>,
     input_len: usize,
     output: Vec<u8>,
+    /// Where the frame begins in it: there is room for a mark before it.
+    output_start: usize,
     output_len: usize,
     /// For comparing, where that is asked for.
     decoded: Vec<u8>,
     implementation: String,
     info: Option<ChunkInfo>,
+}
+
+impl Chunk {
+    fn frame(&self) -> &[u8] {
+        &self.output[self.output_start..][..self.output_len]
+    }
 }
 
 /// Compresses all of `input` to `output`.
@@ -274,16 +284,23 @@ fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions
 
 fn work(compressor: &Compressor, options: &CompressOptions, chunk: &mut Chunk) -> Result<()> {
     let raw = &chunk.input[..chunk.input_len];
-    let written = compressor.compress_into(raw, &mut chunk.output)?;
+    let written = compressor.compress_into(raw, &mut chunk.output, MARK_BYTES)?;
+    chunk.output_start = MARK_BYTES;
     chunk.output_len = written.len;
     if chunk.implementation != written.implementation {
         written.implementation.clone_into(&mut chunk.implementation);
     }
-    if options.verify {
-        compressor.verify(raw, &chunk.output[..chunk.output_len], &mut chunk.decoded)?;
-    }
     if options.container != Container::Plain {
+        let carrier = carrier(compressor, options);
+        let len = chunk.output_len;
+        (chunk.output_start, chunk.output_len) =
+            container::mark_in_place(carrier, &mut chunk.output, len, chunk.input_len);
         chunk.info = Some(describe(compressor, options, chunk));
+    }
+    if options.verify {
+        // As it will be written, mark included.
+        let frame = &chunk.output[chunk.output_start..][..chunk.output_len];
+        compressor.verify(&chunk.input[..chunk.input_len], frame, &mut chunk.decoded)?;
     }
     Ok(())
 }
@@ -293,7 +310,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
     // Where frames may be of any format, what does not shrink is kept as it is.
     let is_stored = carrier(compressor, options) == Carrier::Native && chunk.output_len >= chunk.input_len;
     let algorithm = if is_stored { algorithm::STORE } else { compressor.algorithm() };
-    let frame = if is_stored { raw } else { &chunk.output[..chunk.output_len] };
+    let frame = if is_stored { raw } else { chunk.frame() };
     ChunkInfo {
         number: 0,
         raw_offset: 0,
@@ -346,8 +363,9 @@ impl<W: Write> Sink<W> {
     }
 
     fn write(&mut self, chunk: &mut Chunk) -> io::Result<u64> {
-        let frame = &chunk.output[..chunk.output_len];
-        match (self, chunk.info.take()) {
+        let info = chunk.info.take();
+        let frame = chunk.frame();
+        match (self, info) {
             (Self::Container(writer), Some(info)) => {
                 let is_stored = info.algorithm == algorithm::STORE;
                 writer.chunk(info, if is_stored { &chunk.input[..chunk.input_len] } else { frame })?;

@@ -108,7 +108,7 @@ fn from_file(
     let is_ours = has_records(&bytes, LOOK_AHEAD_BYTES as u64);
     if !is_ours {
         let file = rewound(bytes, options)?;
-        return foreign(decoders, file, output, options, on_event);
+        return sequence(decoders, file, output, options, on_event);
     }
     // Several containers one after the other, or a damaged one. Nothing may be written before that is known.
     let file = rewound(bytes, options)?;

@@ -1,10 +1,12 @@
-//! Prints the project's figures: call overhead, start-up, scaling and memory of `compress`.
+//! Prints the project's figures: call overhead, start-up, scaling and memory of `compress`, the container.
 //!
 //!     cargo build --release
 //!     cargo run --release -p clipsmaster-tests --example figures -- CORPUS_DIR
 //!
 //! CORPUS_DIR holds any files; without it 64 MiB of generated text serve. Instructions are counted by
 //! valgrind's callgrind, which must be installed for that part. Runs that are compared are interleaved, and medians are shown.
+
+mod container;
 
 use clipsmaster_plugin_api::{Options, abi::import};
 use std::{
@@ -31,6 +33,7 @@ fn main() -> Answer<()> {
     let input = input(arguments.get(1).map(Path::new), &scratch)?;
     let done =
         call_overhead(&input).and_then(|()| start_up(&scratch)).and_then(|()| scaling(&input, &scratch));
+    let done = done.and_then(|()| container::figures(&input, &scratch));
     fs::remove_dir_all(&scratch)?;
     done
 }

@@ -3,7 +3,7 @@
 use super::{create, open};
 use crate::{
     Compressor, Error, Host, Request, Result,
-    container::{Bytes, Entry, Mender, Survey},
+    container::{self, Bytes, Entry, Mender, Survey},
     pipeline::{self, Decoders, Event, OnEvent, Summary},
 };
 use std::{io::Write, path::Path, time::Instant};
@@ -67,7 +67,8 @@ impl<B: Bytes> Exporter<'_, B> {
         let same = entry.chunk.algorithm == self.compressor.algorithm() && entry.chunk.filter == 0;
         let frame = self.bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize);
         let is_sound = |frame: &Vec<u8>| crc32fast::hash(frame) == entry.chunk.frame_crc;
-        if let Some(frame) = frame.filter(is_sound).filter(|_| same) {
+        if let Some(mut frame) = frame.filter(is_sound).filter(|_| same) {
+            container::unmark(&mut frame);
             return Ok((frame, None));
         }
         let mut raw = Vec::new();

@@ -144,7 +144,7 @@ impl Survey {
         let mut facts = Facts::default();
         survey.carrier = found.iter().filter(|f| f.header.uid == uid).find_map(|f| f.carrier);
         for Found { at, header, .. } in found.iter().filter(|f| f.header.uid == uid) {
-            survey.note_shift(*at as i64 - header.offset as i64);
+            survey.note_shift((*at as i64).wrapping_sub(header.offset as i64));
             let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes);
             let Some(payload) = payload else { continue };
             let (counts, is_sound) = (survey.counts, crc32fast::hash(&payload) == header.payload_crc);
@@ -240,7 +240,7 @@ impl Survey {
                     let behind = (header.record_bytes() + carrier.tail_bytes()) as u64;
                     facts.chunks.entry(chunk.number).or_default().push((
                         at + behind,
-                        header.offset + behind,
+                        header.offset.saturating_add(behind),
                         chunk,
                     ));
                 }

@@ -9,7 +9,7 @@
 //! | snappy | a skippable chunk behind the stream identifier |
 
 use super::{carrier::Carrier, payload::MAX_CHUNK_BYTES, record::Fields};
-use xxhash_rust::xxh32::xxh32;
+use twox_hash::XxHash32;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -148,7 +148,7 @@ fn mark_lz4(frame: &mut Vec<u8>) -> bool {
     let has_block_checksums = frame[4] & 0x10 != 0;
     let mut block = LZ4_MARK.to_vec();
     if has_block_checksums {
-        block.extend(xxh32(&LZ4_MARK[4..], 0).to_le_bytes());
+        block.extend(XxHash32::oneshot(0, &LZ4_MARK[4..]).to_le_bytes());
     }
     frame.splice(at..at, block);
     true

@@ -18,7 +18,7 @@ use std::{
     thread,
     time::Instant,
 };
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 /// Most memory for chunks beyond those that are worked on, read or written.
 const SPARE_BYTES: u64 = 32 << 20;
@@ -324,7 +324,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
         decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
         frame_crc: crc32fast::hash(frame),
         raw_crc: crc32fast::hash(raw),
-        raw_hash: xxh3_128(raw),
+        raw_hash: XxHash3_128::oneshot(raw),
     }
 }
 

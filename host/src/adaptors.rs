@@ -116,7 +116,9 @@ impl<'a> ChunkedReader<'a> {
         options: &DecompressOptions,
     ) -> Result<Self> {
         let decoders = Decoders::new(host, options.implementation.clone());
-        let source = Source::new(&decoders, Box::new(input), options)?;
+        let input: Input = Box::new(input);
+        let opened = container::open(input, &options.input.display().to_string())?;
+        let source = Source::new(&decoders, opened, options)?;
         let options = options.clone();
         Ok(Self { decoders, options, source, frame: Vec::new(), raw: Vec::new(), at: 0 })
     }
@@ -133,12 +135,8 @@ impl<'a> ChunkedReader<'a> {
             }
             let ended = Source::Ended(Ok(()));
             let Source::Container(reader) = mem::replace(&mut self.source, ended) else { break };
-            let mut rest = reader.into_rest();
-            let mut first = [0];
-            let more = pipeline::read_full(&mut rest, &mut first);
-            if more.map_err(Error::io("read", &self.options.input))? > 0 {
-                let rest = Box::new(io::Cursor::new(first).chain(rest));
-                self.source = Source::new(&self.decoders, rest, &self.options)?;
+            if let Some(next) = reader.after()? {
+                self.source = Source::new(&self.decoders, next, &self.options)?;
             }
         }
         Ok(false)
@@ -146,9 +144,8 @@ impl<'a> ChunkedReader<'a> {
 }
 
 impl Source {
-    fn new(decoders: &Decoders<'_>, input: Input, options: &DecompressOptions) -> Result<Self> {
-        let name = options.input.display().to_string();
-        Ok(match container::open(input, &name, pipeline::LOOK_AHEAD_BYTES)? {
+    fn new(decoders: &Decoders<'_>, opened: Opened<Input>, options: &DecompressOptions) -> Result<Self> {
+        Ok(match opened {
             Opened::Container(reader) => Self::Container(reader),
             Opened::Foreign(rest) => {
                 Self::Foreign(Box::new(pipeline::stream_decoder(decoders, rest, options)?))

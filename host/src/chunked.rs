@@ -10,7 +10,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     fs::File,
-    io::Cursor,
+    io::{Cursor, Read},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -165,14 +165,18 @@ impl Host {
     }
 
     /// Reads all of `data` front to back; anything that is not as it was written is an error.
-    fn strictly(&self, mut data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn strictly(&self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let decoders = Decoders::new(self, None);
         let options = DecompressOptions { input: IN_MEMORY.into(), ..DecompressOptions::default() };
-        loop {
-            match container::open(Cursor::new(data), IN_MEMORY, pipeline::LOOK_AHEAD_BYTES)? {
-                Opened::Foreign(_) => {
-                    out.extend(self.decompress_bare(data)?);
-                    return Ok(());
+        let input: Box<dyn Read + Send + '_> = Box::new(Cursor::new(data));
+        let mut next = Some(container::open(input, IN_MEMORY)?);
+        while let Some(opened) = next {
+            next = match opened {
+                Opened::Foreign(mut rest) => {
+                    let mut frames = Vec::new();
+                    rest.read_to_end(&mut frames).map_err(Error::io("read", IN_MEMORY))?;
+                    out.extend(self.decompress_bare(&frames)?);
+                    None
                 }
                 Opened::Container(mut reader) => {
                     let mut summary = Summary::default();
@@ -184,14 +188,11 @@ impl Host {
                         &|_| {},
                         &mut summary,
                     )?;
-                    let read = usize::try_from(reader.position()).unwrap_or(usize::MAX);
-                    data = data.get(read..).unwrap_or_default();
-                    if data.is_empty() {
-                        return Ok(());
-                    }
+                    reader.after()?
                 }
-            }
+            };
         }
+        Ok(())
     }
 
     /// Compresses the file `input` into the file `output`, which appears whole or not at all.

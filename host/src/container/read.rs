@@ -3,7 +3,7 @@
 use super::{
     carrier::Carrier,
     mark::is_marked,
-    payload::{Entry, FileInfo, Footer, MAX_FRAME_BYTES},
+    payload::{Entry, FileInfo, Footer, MAX_CHUNK_BYTES, MAX_FRAME_BYTES},
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, NoHeader},
     writer::Root,
 };
@@ -25,8 +25,11 @@ pub(crate) enum Opened<R> {
     Foreign(Rest<R>),
 }
 
-/// Looks for the first record of a container within the first `look_ahead` bytes of `input`, which errors call `name`.
-pub(crate) fn open<R: Read>(mut input: R, name: &str, look_ahead: usize) -> Result<Opened<R>> {
+/// Bytes in which the first record of a container must be: the largest chunk, not compressed, and its record.
+pub(crate) const LOOK_AHEAD_BYTES: usize = MAX_CHUNK_BYTES + (1 << 20);
+
+/// Finds out whether `input`, which errors call `name`, begins with a container.
+pub(crate) fn open<R: Read>(mut input: R, name: &str) -> Result<Opened<R>> {
     let mut buffer = Vec::new();
     let mut searched = 0;
     loop {
@@ -48,7 +51,7 @@ pub(crate) fn open<R: Read>(mut input: R, name: &str, look_ahead: usize) -> Resu
         if !is_ours {
             return Ok(Opened::Foreign(Cursor::new(buffer).chain(input)));
         }
-        if read < STEP_BYTES || buffer.len() >= look_ahead {
+        if read < STEP_BYTES || buffer.len() >= LOOK_AHEAD_BYTES {
             return Err(damaged(
                 name,
                 0,
@@ -200,9 +203,24 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// What follows the container.
-    pub(crate) fn into_rest(self) -> Rest<R> {
-        self.input
+    /// What follows the container: nothing, another one, or other tools' frames. Those have no place behind a native one, whose own
+    /// frames, displaced, would look the same.
+    pub(crate) fn after<'r>(self) -> Result<Option<Opened<Box<dyn Read + Send + 'r>>>>
+    where
+        R: Send + 'r,
+    {
+        let mut first = [0];
+        let mut input = self.input;
+        if read_full(&mut input, &mut first).map_err(Error::io("read", &self.name))? == 0 {
+            return Ok(None);
+        }
+        let rest: Box<dyn Read + Send + 'r> = Box::new(Cursor::new(first).chain(input));
+        match open(rest, &self.name)? {
+            Opened::Foreign(_) if self.carrier == Carrier::Native => {
+                Err(damaged(&self.name, self.position, "something else follows the end of the container"))
+            }
+            opened => Ok(Some(opened)),
+        }
     }
 
     fn entry(&mut self, header: Header, payload: &[u8], frame_offset: u64) -> Result<Entry> {

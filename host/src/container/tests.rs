@@ -68,7 +68,7 @@ fn container(raw: &[u8], carrier: Carrier, parity: u8) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let Opened::Container(mut reader) = open(bytes, "test", 1 << 20).map_err(|e| e.to_string())? else {
+    let Opened::Container(mut reader) = open(bytes, "test").map_err(|e| e.to_string())? else {
         return Err("no container".into());
     };
     let (mut out, mut frame) = (Vec::new(), Vec::new());

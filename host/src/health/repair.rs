@@ -3,8 +3,8 @@
 use super::{Condition, Health, create, foreign, open, verify};
 use crate::{
     Error, Host, Result,
-    container::{Bytes, Carrier, FileInfo, Mender, Survey, Writer, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, LOOK_AHEAD_BYTES, OnDamage, OnEvent},
+    container::{Bytes, Carrier, FileInfo, LOOK_AHEAD_BYTES, Mender, Survey, Writer, has_records},
+    pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent},
 };
 use std::{
     io::Write,

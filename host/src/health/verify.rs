@@ -3,8 +3,8 @@
 use super::{Health, foreign, open};
 use crate::{
     Error, Host, Result,
-    container::{self, Bytes, Entry, Mender, Opened, Reader, Survey, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, Input, LOOK_AHEAD_BYTES, OnEvent},
+    container::{self, Bytes, Entry, LOOK_AHEAD_BYTES, Mender, Opened, Reader, Survey, has_records},
+    pipeline::{self, Decoders, DecompressOptions, Event, Input, OnEvent},
 };
 use std::{
     fs::File,
@@ -72,29 +72,25 @@ fn strict(
 
 /// One container after the other.
 fn containers(
-    input: impl Read + 'static,
+    input: impl Read + Send + 'static,
     name: &str,
     decoders: &Decoders<'_>,
     health: &mut Health,
     on_event: OnEvent<'_>,
 ) -> Result<()> {
-    let mut input: Box<dyn Read> = Box::new(input);
+    let input: Box<dyn Read + Send> = Box::new(input);
+    let mut next = Some(container::open(input, name)?);
     let mut done = 0;
-    loop {
-        let Opened::Container(mut reader) = container::open(input, name, LOOK_AHEAD_BYTES)? else {
+    while let Some(opened) = next {
+        let Opened::Container(mut reader) = opened else {
             let problem = format!("what stands at byte {done}, behind a container, is none");
             return Err(Error::Container { input: name.to_owned(), problem });
         };
         one(&mut reader, decoders, health, done, on_event)?;
         done += reader.position();
-        let mut rest = reader.into_rest();
-        let mut first = [0];
-        let more = pipeline::read_full(&mut rest, &mut first).map_err(Error::io("read", name))?;
-        if more == 0 {
-            return Ok(());
-        }
-        input = Box::new(std::io::Cursor::new(first).chain(rest));
+        next = reader.after()?;
     }
+    Ok(())
 }
 
 fn one<R: Read>(

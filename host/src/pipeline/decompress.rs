@@ -3,7 +3,7 @@
 use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
-    container::{self, FileBytes, MAX_CHUNK_BYTES, Mender, Opened, Survey, has_records},
+    container::{self, FileBytes, LOOK_AHEAD_BYTES, Mender, Opened, Survey, has_records},
 };
 use clipsmaster_plugin_api::abi::import::StreamDecoder;
 use std::{
@@ -13,9 +13,6 @@ use std::{
     path::PathBuf,
     time::Instant,
 };
-
-/// Bytes in which the first record of a container must be: the largest chunk, not compressed, and its record.
-pub(crate) const LOOK_AHEAD_BYTES: usize = MAX_CHUNK_BYTES + (1 << 20);
 
 /// What to do about damage that cannot be mended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -178,31 +175,24 @@ fn sequence(
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
-    let name = options.input.display().to_string();
     let mut summary = Summary::default();
-    let mut input: Box<dyn Read + Send> = Box::new(input);
-    loop {
-        match container::open(input, &name, LOOK_AHEAD_BYTES)? {
+    let input: Box<dyn Read + Send> = Box::new(input);
+    let mut next = Some(container::open(input, &options.input.display().to_string())?);
+    while let Some(opened) = next {
+        next = match opened {
             Opened::Foreign(rest) => {
-                let part = foreign(decoders, rest, output, options, on_event)?;
-                summary.add(part);
-                return Ok(summary);
+                summary.add(foreign(decoders, rest, output, options, on_event)?);
+                None
             }
             Opened::Container(mut reader) => {
                 sequential::decompress(decoders, &mut reader, output, options, on_event, &mut summary)?;
                 summary.input_bytes += reader.position();
                 on_event(Event::Done(summary.input_bytes));
-                let mut rest = reader.into_rest();
-                let mut first = [0];
-                let more =
-                    super::read_full(&mut rest, &mut first).map_err(Error::io("read", &options.input))?;
-                if more == 0 {
-                    return Ok(summary);
-                }
-                input = Box::new(Cursor::new(first).chain(rest));
+                reader.after()?
             }
-        }
+        };
     }
+    Ok(summary)
 }
 
 /// The original of another tool's file, as a reader.

@@ -20,7 +20,7 @@ pub use output::OutputFile;
 
 pub(crate) use compress::ChunkSink;
 pub(crate) use decode::{Bad, Decoders};
-pub(crate) use decompress::{LOOK_AHEAD_BYTES, stream_decoder};
+pub(crate) use decompress::stream_decoder;
 pub(crate) use indexed::{decode_or_mend, decompress as decompress_indexed};
 pub(crate) use ordered::{Lanes, ordered};
 pub(crate) use sequential::decompress as decompress_sequential;

@@ -13,7 +13,14 @@ mod subject;
 
 use cases::{Row, Scale};
 use clipsmaster_host::{Benchmarks, Config, Host, probe_entry};
-use std::{env, error::Error, fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Instant,
+};
 
 const SHORT: Scale = Scale { seed: 1, runs: 12_000, small_bytes: 6000, stride: 41 };
 const LONG: Scale = Scale { seed: 1, runs: 1_000_000, small_bytes: 64 << 10, stride: 1 };
@@ -77,16 +84,16 @@ fn run() -> Result<bool, Box<dyn Error>> {
         println!("      {:.1} s", start.elapsed().as_secs_f64());
     }
     if wanted('G') {
-        let (rows, notes) = parity::matrix(&host, scale, &scratch);
+        let (rows, notes) = parity::matrix(&host, scale, &scratch, false);
         show(rows);
         notes.iter().for_each(|note| println!("      {note}"));
     }
     if wanted('J') {
-        show(streams::killed(&program, scale, &scratch)?);
+        show(streams::killed(&|| Command::new(&program), scale, &scratch)?);
     }
     if wanted('L') {
         let (mib, limit, most_mib) = if is_long { (10 << 10, "1GB", 1 << 10) } else { (384, "512MB", 512) };
-        show(streams::large(&program, mib, limit, most_mib << 10)?);
+        show(streams::large(&|| Command::new(&program), mib, limit, most_mib << 10)?);
     }
     fs::remove_dir_all(&scratch)?;
     println!("{}", if all_met { "all met" } else { "NOT all met" });

@@ -108,14 +108,16 @@ const BURST: Harm = Harm {
 };
 
 /// G: par2's matrix, on a container of 10 %, on one of par2's size, and on par2's own files.
-pub(crate) fn matrix(host: &Host, scale: Scale, scratch: &Path) -> (Vec<Row>, Vec<String>) {
+/// Short, it is left at the former, once each.
+pub(crate) fn matrix(host: &Host, scale: Scale, scratch: &Path, is_short: bool) -> (Vec<Row>, Vec<String>) {
     let mut rng = Rng(scale.seed ^ 0x67);
     let raw = noise(&mut rng, MATRIX_BYTES);
     let make = |parity| Make::new("zstd", 400_000, parity).of(host, raw.clone());
     let (bare, ten) = (make(0), make(10));
     let overhead = |s: &Subject| (s.bytes.len() as f64 / bare.bytes.len() as f64 - 1.0) * 100.0;
     let mut notes = vec![format!("10 % parity of {MATRIX_BYTES} bytes takes {:.1} %", overhead(&ten))];
-    let par2 = Par2::create(&bare.bytes, scratch);
+    let par2 =
+        if is_short { Err("the short form is without".into()) } else { Par2::create(&bare.bytes, scratch) };
     // The percentage that comes nearest to what par2 takes, from below.
     let budget = match &par2 {
         Ok(par2) => par2.bytes as f64 / bare.bytes.len() as f64 * 100.0 - 100.0,
@@ -125,7 +127,8 @@ pub(crate) fn matrix(host: &Host, scale: Scale, scratch: &Path) -> (Vec<Row>, Ve
         }
     };
     notes.push(format!("par2 -r10 takes {budget:.1} %"));
-    let equal = (10..=60).rev().map(make).find(|s| overhead(s) <= budget).unwrap_or_else(|| make(10));
+    let largest = if is_short { 10 } else { 70 };
+    let equal = (10..=largest).rev().map(make).find(|s| overhead(s) <= budget).unwrap_or_else(|| make(10));
     notes.push(format!("the container of equal size takes {:.1} %", overhead(&equal)));
     let mut rows = vec![row(
         'G',
@@ -134,9 +137,10 @@ pub(crate) fn matrix(host: &Host, scale: Scale, scratch: &Path) -> (Vec<Row>, Ve
         "<= 13 % more",
         overhead(&ten) <= 13.0,
     )];
-    let runs = (scale.runs / 200).max(2);
-    for (harm, equal_only) in MATRIX.iter().map(|h| (h, false)).chain([(&BURST, true)]) {
-        let mut subjects = vec![("at par2's size", &equal)];
+    let runs = (scale.runs / 200).max(1);
+    let harms = MATRIX.iter().map(|h| (h, false)).chain([(&BURST, true)]);
+    for (harm, equal_only) in harms.filter(|(_, equal_only)| !(is_short && *equal_only)) {
+        let mut subjects = if is_short { vec![] } else { vec![("at par2's size", &equal)] };
         if !equal_only {
             subjects.insert(0, ("10 %", &ten));
         }

@@ -99,12 +99,12 @@ fn told(is_error: bool) -> Tally {
 }
 
 /// J: the program is killed at any moment; the output file is the old one, or the new one, whole.
-pub(crate) fn killed(program: &Path, scale: Scale, scratch: &Path) -> io::Result<Vec<Row>> {
+pub(crate) fn killed(program: &dyn Fn() -> Command, scale: Scale, scratch: &Path) -> io::Result<Vec<Row>> {
     let mut rng = Rng(scale.seed ^ 0x4b);
     let (input, output) = (scratch.join("input"), scratch.join("input.zst"));
     fs::write(&input, data(&mut rng, 6_000_000))?;
     let run = || {
-        let mut command = Command::new(program);
+        let mut command = program();
         command.args(["compress", "--force", "--parity", "5", "--chunk-size", "256KB", "-q"]).arg(&input);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -131,16 +131,16 @@ pub(crate) fn killed(program: &Path, scale: Scale, scratch: &Path) -> io::Result
 }
 
 /// L: a stream of `mib` through a memory limit; peak memory as the kernel counts it.
-pub(crate) fn large(program: &Path, mib: u64, limit: &str, most_kib: u64) -> io::Result<Vec<Row>> {
+pub(crate) fn large(
+    program: &dyn Fn() -> Command,
+    mib: u64,
+    limit: &str,
+    most_kib: u64,
+) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (algorithm, level) in [("zstd", "3"), ("lz4", "1")] {
         let start = |arguments: &[&str], from: Stdio, to: Stdio| {
-            Command::new(program)
-                .args(arguments)
-                .args(["--memory-limit", limit])
-                .stdin(from)
-                .stdout(to)
-                .spawn()
+            program().args(arguments).args(["--memory-limit", limit]).stdin(from).stdout(to).spawn()
         };
         let mut first = start(
             &["compress", "-a", algorithm, "-l", level, "--parity", "5"],

@@ -27,7 +27,10 @@ fn a_file_that_was_cut_is_never_whole() {
     for (data, step) in [(text(3 * CHUNK + 100), 7), (text(500), 1)] {
         for (algorithm, extension, whole) in small(&s, &data) {
             let what = |cut: usize| format!("{algorithm} in .{extension}, cut at {cut} of {}", whole.len());
-            for cut in (0..whole.len()).filter(|at| at % step == 0 || whole.len() - at < 40) {
+            // The identifier alone is a stream of nothing, as other tools write it, and nothing tells it apart.
+            let is_empty_stream = |cut: usize| extension == "sz" && cut == 10;
+            let cuts = (0..whole.len()).filter(|at| at % step == 0 || whole.len() - at < 40);
+            for cut in cuts.filter(|at| !is_empty_stream(*at)) {
                 let answer = host.decompress_chunked(&whole[..cut]);
                 assert!(answer.is_err(), "{}", what(cut));
             }
@@ -55,7 +58,7 @@ fn what_is_left_of_a_cut_file_is_said_to_be_a_part() {
         let name = format!("{algorithm}.{extension}");
         let places = places(&s, &s.file(&name, &whole));
         let cut = s.file(&format!("cut-{name}"), &whole[..places[7].frame + 5]);
-        let out = s.path("out");
+        let out = s.path(&format!("out-{name}"));
         let told = ends(&s, 3, &["decompress", path_str(&cut), "-o", path_str(&out)]);
         assert!(told.contains("lost") && !out.exists(), "{name}: {told}");
         let told = ends(&s, 4, &["salvage", "-f", path_str(&cut), "-o", path_str(&out)]);
@@ -105,7 +108,7 @@ fn records_that_are_gone_cost_no_chunk() {
         let mut bytes = whole.clone();
         bytes[last.frame + last.frame_len..].fill(0);
         let file = s.file(&format!("tail-{name}"), &bytes);
-        let out = s.path("out");
+        let out = s.path(&format!("out-{name}"));
         let code = output(&s, &["salvage", "-f", path_str(&file), "-o", path_str(&out)]).status.code();
         assert!(fs::read(&out).expect("output") == data, "{name}: all chunks are there");
         assert_eq!(code, Some(4), "{name}: and nothing tells that they are all");

@@ -65,7 +65,9 @@ fn what_does_not_shrink_is_stored_and_mixed_files_are_read() {
         let data = mixed(6 * (64 << 10));
         let file = s.file("mixed.cmc", &packed(&s, &data, &options));
         let info = s.run(&["info", path_str(&file)]);
-        assert!(info.contains(&format!("(4 {algorithm}, 2 store)")), "{info}");
+        for count in [format!("4 {algorithm}"), "2 store".to_owned()] {
+            assert!(info.contains(&count), "{info}");
+        }
         assert!(unpacked(&s, &file) == data, "{algorithm}");
         let report = s.json(&["decompress", "-f", path_str(&file), "-o", path_str(&s.path("back"))]);
         assert_eq!(report[0]["chunks"], 6, "{report}");

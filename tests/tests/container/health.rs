@@ -92,7 +92,7 @@ fn heavy_damage_costs_what_it_hit() {
         let (code, report) = verify(&s, &damaged, &[]);
         assert_eq!((code, &report["condition"]), (3, &json!("partial")), "{name}: {report}");
         assert_eq!(report["lost"], json!([[lost.start, lost.end]]), "{name}");
-        let out = s.path("out");
+        let out = s.path(&format!("out-{name}"));
         let told = ends(&s, 3, &["repair", path_str(&damaged), "-o", path_str(&out)]);
         assert!(told.contains("salvage") && !out.exists(), "{name}: {told}");
         let left = [&data[..lost.start], &data[lost.end..]].concat();

@@ -37,6 +37,11 @@ pub fn export(
     let mut exporter =
         Exporter { decoders: Decoders::new(host, None), bytes: &bytes, mender: &mender, compressor };
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
+    if survey.has_strangers {
+        return Err(problem(
+            "other content stands before or behind the container; cut the file in two".into(),
+        ));
+    }
     for piece in survey.pieces() {
         let lost = || problem(format!("bytes {}.. of the original are lost; see verify", piece.range.start));
         let entry = piece.entry.as_ref().ok_or_else(lost)?;

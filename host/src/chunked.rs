@@ -1,10 +1,11 @@
 //! Containers in memory and in files: the calls of an application.
 
 use crate::{
-    Compressor, Error, Host, Metadata, Request, Result,
+    Compressor, Error, Host, Metadata, Request, Result, algorithm,
     container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
     pipeline::{
-        self, CompressOptions, Decoders, DecompressOptions, Input, OnDamage, OnEvent, OutputFile, Summary,
+        self, CompressOptions, Container, Decoders, DecompressOptions, Input, OnDamage, OnEvent, OutputFile,
+        Summary,
     },
 };
 use serde::Serialize;
@@ -195,9 +196,11 @@ impl Host {
         Ok(())
     }
 
-    /// Compresses the file `input` into the file `output`, which appears whole or not at all.
+    /// Compresses the file `input` into the file `output`, which appears whole or not at all. What its name says is what it is: an
+    /// .xz file is without records, a .cmc file is our own, whatever [`Container::Standard`] is otherwise.
     ///
     /// # Errors
+    /// [`Error::Usage`] when the name and the options contradict each other,
     /// [`Error::Exists`] unless `overwrite`, [`Error::Io`], and as [`compressor`](Self::compressor).
     pub fn compress_file(
         &self,
@@ -212,6 +215,7 @@ impl Host {
         let meta = file.metadata().map_err(Error::io("read", input))?;
         let compressor = self.compressor(request)?;
         let options = CompressOptions {
+            container: container_for(&compressor, output, options)?,
             input_bytes: meta.is_file().then_some(meta.len()),
             input: input.to_owned(),
             output: output.to_owned(),
@@ -244,6 +248,27 @@ impl Host {
         let summary = pipeline::decompress(self, source, &mut out, &options, on_event)?;
         out.publish(Some(&meta))?;
         Ok(summary)
+    }
+}
+
+/// What goes around the frames of a file of that name: what a name says is what the file is.
+fn container_for(compressor: &Compressor, output: &Path, options: &CompressOptions) -> Result<Container> {
+    let extension = output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let is_own = extension == container::CONTAINER_EXTENSION;
+    let is_standard = algorithm::KNOWN.iter().any(|k| k.extension == extension);
+    let has_place = Container::has_place_in(compressor.algorithm());
+    let is_bare = options.parity_percent == 0 && options.metadata.is_empty();
+    match options.container {
+        Container::Standard if is_own => Ok(Container::Native),
+        Container::Standard if has_place || !is_standard => Ok(Container::Standard),
+        Container::Standard if is_bare => Ok(Container::Plain),
+        Container::Native if !is_standard => Ok(Container::Native),
+        Container::Plain if !is_own => Ok(Container::Plain),
+        Container::Plain => Err(Error::Usage(format!("{}: a .cmc file is a container", output.display()))),
+        Container::Standard | Container::Native => Err(Error::Usage(format!(
+            "{}: .{extension} files have no place for what was asked for; end the name in .cmc",
+            output.display()
+        ))),
     }
 }
 

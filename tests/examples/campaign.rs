@@ -3,12 +3,12 @@
 //!     cargo build --release
 //!     cargo run --release -p clipsmaster-tests --example campaign -- [--scale short|long] [--seed N] [--case X]
 //!
-//! Fails when something that must hold does not. par2, if installed, is given the same damage. With `--seeds DIR` it only writes
-//! the files that fuzzing begins with.
+//! Fails when something that must hold does not. par2, if installed, is given the same damage. With `--keep DIR`, containers that
+//! were read as something else are kept there. With `--seeds DIR` it only writes the files that fuzzing begins with.
 
 use clipsmaster_host::{Benchmarks, Config, Host, probe_entry};
 use clipsmaster_tests::{
-    campaign::{CASES, Row, Scale, Setting},
+    campaign::{CASES, Row, Scale, Setting, keep_bad_in},
     fuzz,
 };
 use std::{
@@ -55,6 +55,10 @@ fn wanted() -> Answer<Wanted> {
             ("--runs", runs) => wanted.scale.runs = runs.parse()?,
             ("--seed", number) => seed = Some(number.parse()?),
             ("--case", letter) => wanted.case = letter.to_ascii_uppercase().chars().next(),
+            ("--keep", dir) => {
+                fs::create_dir_all(dir)?;
+                keep_bad_in(dir.into());
+            }
             ("--seeds", dir) => wanted.seeds = Some(dir.into()),
             _ => return Err(format!("{name} {value}: see the head of examples/campaign.rs").into()),
         }

@@ -58,6 +58,8 @@ const ELSEWHERE: &[&str] = &[
     "fails_in_mid_job",
     "hang_in_compress",
     "hang_in_probe",
+    "lies_in_compress",
+    "lies_in_decompress",
     "slow_but_good",
     "twin_a",
     "twin_b",

@@ -9,7 +9,7 @@
 //! | snappy | a skippable chunk behind the stream identifier |
 
 use super::{carrier::Carrier, payload::MAX_CHUNK_BYTES, record::Fields};
-use xxhash_rust::xxh32::xxh32;
+use twox_hash::XxHash32;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -19,6 +19,7 @@ const SNAPPY_MARK: &[u8] = b"\xc5\x04\x00\x00more";
 /// Place of the operating system in a gzip member's header.
 const GZIP_OS: usize = 9;
 const GZIP_MARK: u8 = b'M';
+const GZIP_UNKNOWN: u8 = 255;
 /// An LZ4 block of one byte: a token that says nothing follows.
 const LZ4_MARK: [u8; 5] = [1, 0, 0, 0, 0];
 /// Most bytes by which a mark makes a frame longer.
@@ -53,6 +54,40 @@ fn mark(carrier: Carrier, frame: &mut Vec<u8>, raw_bytes: usize) -> bool {
         Carrier::Chunks => mark_snappy(frame),
         Carrier::Native => false,
     }
+}
+
+/// Takes the mark off the frame, for a file in which no record is.
+pub(crate) fn unmark(frame: &mut Vec<u8>) {
+    if !is_marked(frame) {
+        return;
+    }
+    if frame.starts_with(&ZSTD_MAGIC) {
+        unmark_zstd(frame);
+    } else if let Some(at) = lz4_header_bytes(frame) {
+        let checksum_bytes = if frame[4] & 0x10 != 0 { 4 } else { 0 };
+        let end = (at + LZ4_MARK.len() + checksum_bytes).min(frame.len());
+        frame.drain(at..end);
+    } else if frame.starts_with(&GZIP_MAGIC) {
+        frame[GZIP_OS] = GZIP_UNKNOWN;
+    } else {
+        let at = SNAPPY_IDENTIFIER.len();
+        frame.drain(at..at + SNAPPY_MARK.len());
+    }
+}
+
+/// Writes the content size in as few bytes as do.
+fn unmark_zstd(frame: &mut Vec<u8>) {
+    let Some((size_bytes, at)) = zstd_content_size(frame) else { return };
+    let is_single_segment = frame[4] & 0x20 != 0;
+    let declared = frame.get(at..at + size_bytes).map_or(0, little);
+    let (flag, field) = match declared {
+        0..256 if is_single_segment => (0, vec![declared as u8]),
+        // The field of two bytes counts from 256.
+        256..65_792 => (1, ((declared - 256) as u16).to_le_bytes().to_vec()),
+        _ => (2, (declared as u32).to_le_bytes().to_vec()),
+    };
+    frame[4] = frame[4] & 0x3f | flag << 6;
+    frame.splice(at..at + size_bytes, field);
 }
 
 /// Whether the first frame in `head` has a mark, and so belongs to a container.
@@ -113,7 +148,7 @@ fn mark_lz4(frame: &mut Vec<u8>) -> bool {
     let has_block_checksums = frame[4] & 0x10 != 0;
     let mut block = LZ4_MARK.to_vec();
     if has_block_checksums {
-        block.extend(xxh32(&LZ4_MARK[4..], 0).to_le_bytes());
+        block.extend(XxHash32::oneshot(0, &LZ4_MARK[4..]).to_le_bytes());
     }
     frame.splice(at..at, block);
     true
@@ -149,6 +184,11 @@ mod tests {
         let once = frame.clone();
         assert!(mark(carrier, &mut frame, raw_bytes));
         assert_eq!(frame, once, "marking twice changes nothing");
+        let mut plain = frame.clone();
+        unmark(&mut plain);
+        assert!(!is_marked(&plain), "{plain:x?}");
+        assert!(mark(carrier, &mut plain, raw_bytes));
+        assert_eq!(plain, once, "the mark goes and comes");
         frame
     }
 
@@ -185,6 +225,7 @@ mod tests {
                 &[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 3],
             ] {
                 let mut frame = bytes.to_vec();
+                unmark(&mut frame);
                 assert!(!mark(carrier, &mut frame, 9));
                 assert_eq!(frame, bytes);
             }

@@ -23,7 +23,7 @@ pub use mend::Mended;
 
 pub(crate) use bytes::{Bytes, FileBytes};
 pub(crate) use carrier::Carrier;
-pub(crate) use mark::{MARK_BYTES, mark_in_place};
+pub(crate) use mark::{MARK_BYTES, mark_in_place, unmark};
 pub(crate) use mend::Mender;
 pub(crate) use read::{LOOK_AHEAD_BYTES, Opened, Reader, open};
 pub(crate) use survey::{Piece, Survey, has_records};

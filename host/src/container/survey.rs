@@ -144,7 +144,7 @@ impl Survey {
         let mut facts = Facts::default();
         survey.carrier = found.iter().filter(|f| f.header.uid == uid).find_map(|f| f.carrier);
         for Found { at, header, .. } in found.iter().filter(|f| f.header.uid == uid) {
-            survey.note_shift(*at as i64 - header.offset as i64);
+            survey.note_shift((*at as i64).wrapping_sub(header.offset as i64));
             let payload = bytes.get(at + HEADER_BYTES as u64, header.payload_bytes);
             let Some(payload) = payload else { continue };
             let (counts, is_sound) = (survey.counts, crc32fast::hash(&payload) == header.payload_crc);
@@ -157,7 +157,7 @@ impl Survey {
         }
         survey.add_pointed_at(bytes, &mut facts);
         survey.conclude(facts);
-        survey.has_strangers = survey.finds_strangers(bytes, &found);
+        survey.has_strangers |= survey.finds_strangers(bytes, &found);
         survey.is_complete &= !survey.has_strangers;
         Some(survey)
     }
@@ -240,7 +240,7 @@ impl Survey {
                     let behind = (header.record_bytes() + carrier.tail_bytes()) as u64;
                     facts.chunks.entry(chunk.number).or_default().push((
                         at + behind,
-                        header.offset + behind,
+                        header.offset.saturating_add(behind),
                         chunk,
                     ));
                 }
@@ -335,12 +335,18 @@ impl Survey {
                 places.extend(before_file.filter(|_| is_first));
                 places.push(place);
                 let frame_offset = if is_first { 0 } else { canonical };
-                self.entries.entry(number).or_insert(Entry { chunk, frame_offset });
+                let known =
+                    self.entries.entry(number).or_insert(Entry { chunk: chunk.clone(), frame_offset });
+                // Two that begin alike have the same uid: whose chunk this is cannot be told.
+                self.has_strangers |= known.chunk != chunk;
             }
         }
         // The index is believed before a record that stands somewhere.
-        self.entries.extend(facts.index);
-        self.is_complete = self.is_consistent();
+        for (number, entry) in facts.index {
+            let before = self.entries.insert(number, entry.clone());
+            self.has_strangers |= before.is_some_and(|b| b.chunk != entry.chunk);
+        }
+        self.is_complete = self.is_consistent() && !self.has_strangers;
     }
 }
 

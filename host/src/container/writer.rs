@@ -8,7 +8,7 @@ use super::{
     record::{HEADER_BYTES, Header, Kind, Uid},
 };
 use std::{io, mem};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use twox_hash::XxHash3_128;
 
 /// Most bytes in a parity group, unless a single chunk is larger.
 const GROUP_BYTES: usize = 64 << 20;
@@ -225,17 +225,17 @@ fn reserve(group: &mut Vec<u8>, more: usize) -> io::Result<()> {
 
 /// The container's identity, from what it is and its first chunk: the same input makes the same bytes.
 fn uid(file: &FileInfo, first: &ChunkInfo) -> Uid {
-    xxh3_128(&[&file.encode()[..], &first.encode()].concat()).to_le_bytes()
+    XxHash3_128::oneshot(&[&file.encode()[..], &first.encode()].concat()).to_le_bytes()
 }
 
 /// The sum in the footer: XXH3-128 of all index entries.
 pub(crate) fn root(entries: &[u8]) -> u128 {
-    xxh3_128(entries)
+    XxHash3_128::oneshot(entries)
 }
 
 /// The same, as entries come.
 #[derive(Default, Clone)]
-pub(crate) struct Root(Xxh3);
+pub(crate) struct Root(XxHash3_128);
 
 impl std::fmt::Debug for Root {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -245,10 +245,10 @@ impl std::fmt::Debug for Root {
 
 impl Root {
     pub(crate) fn add(&mut self, entry: &Entry) {
-        self.0.update(&entry.encode());
+        self.0.write(&entry.encode());
     }
 
     pub(crate) fn value(&self) -> u128 {
-        self.0.digest128()
+        self.0.finish_128()
     }
 }

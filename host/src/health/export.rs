@@ -3,7 +3,7 @@
 use super::{create, open};
 use crate::{
     Compressor, Error, Host, Request, Result,
-    container::{Bytes, Entry, Mender, Survey},
+    container::{self, Bytes, Entry, Mender, Survey},
     pipeline::{self, Decoders, Event, OnEvent, Summary},
 };
 use std::{io::Write, path::Path, time::Instant};
@@ -37,6 +37,11 @@ pub fn export(
     let mut exporter =
         Exporter { decoders: Decoders::new(host, None), bytes: &bytes, mender: &mender, compressor };
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
+    if survey.has_strangers {
+        return Err(problem(
+            "other content stands before or behind the container; cut the file in two".into(),
+        ));
+    }
     for piece in survey.pieces() {
         let lost = || problem(format!("bytes {}.. of the original are lost; see verify", piece.range.start));
         let entry = piece.entry.as_ref().ok_or_else(lost)?;
@@ -67,7 +72,8 @@ impl<B: Bytes> Exporter<'_, B> {
         let same = entry.chunk.algorithm == self.compressor.algorithm() && entry.chunk.filter == 0;
         let frame = self.bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize);
         let is_sound = |frame: &Vec<u8>| crc32fast::hash(frame) == entry.chunk.frame_crc;
-        if let Some(frame) = frame.filter(is_sound).filter(|_| same) {
+        if let Some(mut frame) = frame.filter(is_sound).filter(|_| same) {
+            container::unmark(&mut frame);
             return Ok((frame, None));
         }
         let mut raw = Vec::new();

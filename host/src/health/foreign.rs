@@ -52,6 +52,11 @@ pub(super) fn verify(host: &Host, path: &Path, bytes: &impl Bytes, on_event: OnE
                 }
                 Ok(())
             })?;
+            if health.findings.is_empty() {
+                // Every member is sound, and still there should be more.
+                health.find(format!("the end of the file is missing: {source}"), Some(bytes.len()), None);
+                health.lost.push((0, u64::MAX));
+            }
             health.chunks = sound;
             health.conclude(sound);
             Ok(health)

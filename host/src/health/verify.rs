@@ -62,9 +62,13 @@ fn strict(
     let file = File::open(path).map_err(Error::io("read", path))?;
     let name = path.display().to_string();
     match containers(file, &name, decoders, health, on_event) {
-        Err(e @ (Error::Container { .. } | Error::Damaged { .. } | Error::UnknownFormat { .. })) => {
-            Ok(Err(e))
-        }
+        // A frame that no decoder makes right was written wrong.
+        Err(
+            e @ (Error::Container { .. }
+            | Error::Damaged { .. }
+            | Error::UnknownFormat { .. }
+            | Error::Codec { .. }),
+        ) => Ok(Err(e)),
         Err(other) => Err(other),
         Ok(()) => Ok(Ok(())),
     }

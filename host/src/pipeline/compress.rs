@@ -18,7 +18,7 @@ use std::{
     thread,
     time::Instant,
 };
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 /// Most memory for chunks beyond those that are worked on, read or written.
 const SPARE_BYTES: u64 = 32 << 20;
@@ -147,9 +147,6 @@ pub fn compress<R: Read + Send, W: Write>(
     }
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
     let fit = fitting(compressor, options, chunk_bytes, known)?;
-    let sink = Sink::new(output, compressor, options, chunk_bytes, fit.workers.max(1));
-    let mut done = Done { sink, options, on_event, summary: Summary::default() };
-    done.summary.warnings.extend(fit.note);
     // A small input needs no large buffer: one byte more than is known to come, to meet the end.
     let first_bytes = known.saturating_add(1).min(chunk_bytes);
     let mut first = Chunk::default();
@@ -159,6 +156,11 @@ pub fn compress<R: Read + Send, W: Write>(
         first.input.resize(chunk_bytes, 0);
         first.input_len += fill_from(&mut input, &mut first.input[first_bytes..], options)?;
     }
+    // What is announced is what readers plan memory for: a lone chunk says how small it is.
+    let announced = if first.input_len < chunk_bytes { first.input_len.max(1) } else { chunk_bytes };
+    let sink = Sink::new(output, compressor, options, announced, fit.workers.max(1));
+    let mut done = Done { sink, options, on_event, summary: Summary::default() };
+    done.summary.warnings.extend(fit.note);
     let is_short = first.input_len < chunk_bytes || known <= chunk_bytes;
     let lanes = Lanes {
         workers: if is_short || fit.items < 2 { 0 } else { fit.workers },
@@ -322,7 +324,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
         decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
         frame_crc: crc32fast::hash(frame),
         raw_crc: crc32fast::hash(raw),
-        raw_hash: xxh3_128(raw),
+        raw_hash: XxHash3_128::oneshot(raw),
     }
 }
 

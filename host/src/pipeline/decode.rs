@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 /// The decoders that a container's chunks need, found as they are needed.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl<'a> Decoders<'a> {
             let what = format!("filter {} of chunk {}", chunk.filter, chunk.number);
             return Err(Bad::Decoder(Error::Usage(format!("{what} needs a later version"))));
         }
-        let is_right = |raw: &[u8]| xxh3_128(raw) == chunk.raw_hash;
+        let is_right = |raw: &[u8]| XxHash3_128::oneshot(raw) == chunk.raw_hash;
         if chunk.algorithm == algorithm::STORE {
             if frame.len() != len || !is_right(frame) {
                 return Err(Bad::Frame);

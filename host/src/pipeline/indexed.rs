@@ -49,7 +49,9 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
 ) -> Result<Summary> {
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
     let wanted = wanted(survey, options)?;
-    let file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
+    let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
+    let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
+    file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
     let lanes = sequential::lanes(&file, options, &mut summary)?;
     let mender = Mender::new(bytes, lanes.workers.max(1));
     let alone = Mutex::new(());

@@ -19,6 +19,12 @@ pub(crate) trait Fault: Send + 'static {
     fn at_compress() -> Result<()> {
         Ok(())
     }
+
+    /// What is going to be compressed.
+    fn at_input(_bytes: &mut [u8]) {}
+
+    /// What has been decompressed.
+    fn at_output(_bytes: &mut [u8]) {}
 }
 
 /// Whether the tests want the device lost. Looked up at every call: the host loads the plugin first.
@@ -26,8 +32,16 @@ pub(crate) fn device_is_lost() -> bool {
     std::env::var_os(FAIL_FILE_VARIABLE).is_some_and(|path| Path::new(&path).exists())
 }
 
+#[allow(dead_code, reason = "not every library loses its device")]
 pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::DeviceLost, "the test device is lost")
+}
+
+/// Changes one byte.
+#[allow(dead_code, reason = "not every library lies")]
+pub(crate) fn lie(bytes: &mut [u8]) {
+    let middle = bytes.len() / 2;
+    bytes.iter_mut().skip(middle).take(1).for_each(|b| *b ^= 1);
 }
 
 pub(crate) struct Fragile<F> {
@@ -62,14 +76,18 @@ impl<F: Fault> Codec for Fragile<F> {
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         F::at_compress()?;
-        self.context.compress2(dst, src).map_err(error)
+        let mut input = src.to_vec();
+        F::at_input(&mut input);
+        self.context.compress2(dst, &input[..]).map_err(error)
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         if src.is_empty() {
             return Err(ErrorKind::Truncated.into());
         }
-        read_to_end_into(decoder(src, DecoderLimits::new(u64::MAX))?, dst)
+        let len = read_to_end_into(decoder(src, DecoderLimits::new(u64::MAX))?, dst)?;
+        F::at_output(&mut dst[..len]);
+        Ok(len)
     }
 }
 

@@ -15,7 +15,8 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU8, Ordering::SeqCst},
 };
 
-const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 16;
+const CHUNK_BYTES: usize = 4000;
 /// Of the frail implementation; the sound one is called `sound`.
 const FRAIL: &str = "frail";
 
@@ -46,7 +47,7 @@ fn is_due(fault: Fault) -> bool {
     FAULT.load(SeqCst) == fault as u8 && CALLS_LEFT.fetch_sub(1, SeqCst) <= 0
 }
 
-/// A frame: the length, and every byte inverted.
+/// A frame: the length, the length without the zeros at the end, and every byte of those inverted.
 struct Inverted<const IS_FRAIL: bool>;
 
 impl<const IS_FRAIL: bool> Inverted<IS_FRAIL> {
@@ -67,7 +68,8 @@ impl<const IS_FRAIL: bool> Codec for Inverted<IS_FRAIL> {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let len = self.compress_bound(src.len());
+        let kept = src.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        let len = HEADER_BYTES + kept;
         if Self::meets(CompressFails) {
             return Err(Error::new(ErrorKind::DeviceLost, "the device is lost"));
         }
@@ -77,7 +79,8 @@ impl<const IS_FRAIL: bool> Codec for Inverted<IS_FRAIL> {
         }
         let (header, body) =
             dst.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?.split_at_mut(HEADER_BYTES);
-        header.copy_from_slice(&(src.len() as u64).to_le_bytes());
+        header[..8].copy_from_slice(&(src.len() as u64).to_le_bytes());
+        header[8..].copy_from_slice(&(kept as u64).to_le_bytes());
         body.iter_mut().zip(src).for_each(|(to, from)| *to = !from);
         if Self::meets(CompressWritesWrongBytes) {
             body.fill(0);
@@ -92,14 +95,16 @@ impl<const IS_FRAIL: bool> Codec for Inverted<IS_FRAIL> {
         if Self::meets(DecompressPanics) {
             resume_unwind(Box::new("the codec panics"));
         }
-        let mut filled = 0;
+        let mut filled = 0_usize;
         while !src.is_empty() {
             let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
-            let len = usize::try_from(u64::from_le_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
-            let (body, rest) = rest.split_at_checked(len).ok_or(ErrorKind::Truncated)?;
-            let dst = dst.get_mut(filled..filled + len).ok_or(ErrorKind::DestinationTooSmall)?;
+            let (len, kept) = lengths(header)?;
+            let (body, rest) = rest.split_at_checked(kept).ok_or(ErrorKind::Truncated)?;
+            let end = filled.checked_add(len).ok_or(ErrorKind::Corrupt)?;
+            let dst = dst.get_mut(filled..end).ok_or(ErrorKind::DestinationTooSmall)?;
+            dst.fill(0);
             dst.iter_mut().zip(body).for_each(|(to, from)| *to = !from);
-            filled += len;
+            filled = end;
             src = rest;
         }
         if Self::meets(DecompressWritesWrongBytes) {
@@ -107,6 +112,16 @@ impl<const IS_FRAIL: bool> Codec for Inverted<IS_FRAIL> {
         }
         Ok(filled)
     }
+}
+
+/// Bytes of the original, and those that stand in the frame.
+fn lengths(header: &[u8; HEADER_BYTES]) -> Result<(usize, usize)> {
+    let number = |bytes: &[u8]| {
+        let number = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        usize::try_from(number).map_err(|_| ErrorKind::Corrupt)
+    };
+    let (len, kept) = (number(&header[..8])?, number(&header[8..])?);
+    if kept > len { Err(ErrorKind::Corrupt.into()) } else { Ok((len, kept)) }
 }
 
 /// A host with both, of which the frail one comes first.
@@ -124,7 +139,9 @@ fn host(setting: Setting<'_>) -> Result<Host, clipsmaster_host::Error> {
 /// Each fault after any number of chunks: the job succeeds with the right bytes, and tells who took over.
 pub(super) fn in_mid_job(setting: Setting<'_>) -> io::Result<Vec<Row>> {
     let host = host(setting).map_err(io::Error::other)?;
-    let raw = data(&mut Rng::of(setting.scale.seed, "faults", 0), 40_000);
+    let mut raw = data(&mut Rng::of(setting.scale.seed, "faults", 0), 10 * CHUNK_BYTES);
+    // Each chunk shrinks, or it would be stored.
+    raw.chunks_exact_mut(CHUNK_BYTES).for_each(|chunk| chunk[CHUNK_BYTES / 2..].fill(0));
     let faults = [
         (CompressFails, "an encoder fails"),
         (CompressPanics, "an encoder panics"),
@@ -156,8 +173,12 @@ fn meet(host: &Host, raw: &[u8], fault: Fault, after: i64) -> Outcome {
     FAULT.store(fault as u8, SeqCst);
     let Ok(compressor) = host.compressor(&Request::new("inverted")) else { return Outcome::Refused };
     let verify = fault == CompressWritesWrongBytes;
-    let options =
-        CompressOptions { chunk_bytes: Some(4000), verify, threads: Some(2), ..CompressOptions::default() };
+    let options = CompressOptions {
+        chunk_bytes: Some(CHUNK_BYTES),
+        verify,
+        threads: Some(2),
+        ..CompressOptions::default()
+    };
     let (mut packed, mut back) = (Vec::new(), Vec::new());
     let Ok(first) = pipeline::compress(&compressor, raw, &mut packed, &options, &|_| {}) else {
         return Outcome::Refused;

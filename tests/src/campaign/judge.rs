@@ -12,7 +12,10 @@ use std::{
     os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -186,7 +189,33 @@ pub(crate) fn judge(host: &Host, way: Way, bytes: &[u8], truth: Truth<'_>, rng: 
         Way::Range => range(host, bytes, truth.whole, rng),
         Way::Repair => repair(host, bytes, truth),
     };
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Outcome::Panicked)
+    let outcome = catch_unwind(AssertUnwindSafe(read)).unwrap_or(Outcome::Panicked);
+    if matches!(outcome, Outcome::Silent | Outcome::Panicked) {
+        keep(way, bytes, truth);
+    }
+    outcome
+}
+
+/// Where containers are kept that came to something that must not be.
+static KEPT: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on, writes each container that is read as something else in silence, or at which something panics, to `dir`; and
+/// what is in it.
+pub fn keep_bad_in(dir: PathBuf) {
+    // A second folder is none of the campaign's wishes.
+    let _ = KEPT.set(dir);
+}
+
+fn keep(way: Way, bytes: &[u8], truth: Truth<'_>) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let Some(dir) = KEPT.get() else { return };
+    let name = format!("{:03}-{way:?}", NEXT.fetch_add(1, Relaxed));
+    for (content, extension) in [(bytes, "damaged"), (truth.whole, "original"), (truth.container, "sound")] {
+        let path = dir.join(format!("{name}.{extension}"));
+        if let Err(e) = fs::write(&path, content) {
+            eprintln!("cannot keep {}: {e}", path.display());
+        }
+    }
 }
 
 fn memory(host: &Host, bytes: &[u8], on_damage: OnDamage, truth: Truth<'_>) -> Outcome {

@@ -20,7 +20,7 @@ mod nested;
 mod parity;
 mod subject;
 
-pub use judge::Tally;
+pub use judge::{Tally, keep_bad_in};
 
 pub(crate) use damage::Rng;
 pub(crate) use judge::in_memory;

@@ -1,0 +1,5 @@
+//! Fuzzes `fuzz::range`.
+
+#![no_main]
+
+clipsmaster_fuzz::fuzz!(range);

@@ -1,0 +1,286 @@
+//! The calls of an application: containers in memory, in files, and as readers and writers.
+
+use crate::*;
+use clipsmaster_host::{
+    ChunkedReader, ChunkedWriter, Error, Host, Request, Restored, SAFE_PARITY_PERCENT, SeekableReader,
+    chunked_file_info, chunked_header_info,
+    pipeline::{CompressOptions, Container, DecompressOptions, OnDamage},
+};
+use std::io::{Cursor, Read, Seek, SeekFrom};
+
+const CHUNK: usize = 16 << 10;
+const ALGORITHMS: [&str; 7] = ["store", "zstd", "lz4", "gzip", "bzip2", "xz", "snappy"];
+
+fn host(s: &Scratch) -> Host {
+    Host::open(s.config()).expect("a host")
+}
+
+fn options(parity_percent: u8) -> CompressOptions {
+    CompressOptions { chunk_bytes: Some(CHUNK), parity_percent, ..CompressOptions::default() }
+}
+
+#[test]
+fn memory_round_trips_and_headers_tell() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(5 * CHUNK + 3);
+    for algorithm in ALGORITHMS {
+        for len in [0, 1, CHUNK, CHUNK + 1, data.len()] {
+            let packed = host.compress_chunked(&data[..len], algorithm, Some(CHUNK)).expect("compress");
+            assert!(host.decompress_chunked(&packed).expect("sound") == data[..len], "{algorithm}, {len}");
+            assert!(host.decompress_data(&packed, None).expect("sound") == data[..len], "{algorithm}, {len}");
+            let info = chunked_header_info(&packed).expect("a container");
+            assert_eq!((info.raw_bytes, info.bytes), (len as u64, packed.len() as u64));
+            assert_eq!(info.chunks.len(), len.div_ceil(CHUNK).max(1), "{algorithm}, {len}");
+            assert!(info.file.written_by.contains("/cpu/"), "{:?}", info.file);
+            let again = host.compress_chunked(&data[..len], algorithm, Some(CHUNK)).expect("compress");
+            assert!(again == packed, "{algorithm}, {len}: the same bytes");
+            // What other calls make of it: the same.
+            match host.safe_decompress(&packed, OnDamage::Error) {
+                Restored::Intact(back) => assert!(back == data[..len], "{algorithm}, {len}"),
+                other => panic!("{algorithm}, {len}: {other:?}"),
+            }
+        }
+        let default = host.compress_chunked(&data, algorithm, None).expect("compress");
+        assert!(host.decompress_chunked(&default).expect("sound") == data, "{algorithm}");
+    }
+    for impossible in [0, (64 << 20) + 1] {
+        let refused = host.compress_chunked(&data, "zstd", Some(impossible)).expect_err("no such chunk");
+        assert!(matches!(refused, Error::Usage(_)), "{refused}");
+    }
+    assert!(matches!(host.compress_chunked(&data, "zpaq", None), Err(Error::UnknownAlgorithm { .. })));
+    assert!(matches!(chunked_header_info(b"no container"), Err(Error::Container { .. })));
+    assert!(matches!(host.decompress_chunked(b"no container at all"), Err(Error::UnknownFormat { .. })));
+}
+
+#[test]
+fn what_is_kept_safe_survives_damage_of_a_tenth() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(400_000);
+    let (packed, metadata) = host.safe_compress(&data).expect("compress");
+    assert_eq!((metadata.original_size, metadata.compressed_size), (400_000, packed.len() as u64));
+    assert_eq!(chunked_header_info(&packed).expect("container").file.parity_percent, SAFE_PARITY_PERCENT);
+    for start in [0, packed.len() / 3, packed.len() / 2] {
+        let mut damaged = packed.clone();
+        let burst = packed.len() / 16;
+        damaged[start..start + burst].fill(0xff);
+        match host.safe_decompress(&damaged, OnDamage::Error) {
+            Restored::Repaired { data: back, what } => {
+                assert!(back == data, "burst at {start}");
+                assert!(!what.is_empty() && what.iter().all(|w| !w.is_empty()), "{what:?}");
+            }
+            other => panic!("burst at {start}: {other:?}"),
+        }
+        host.decompress_chunked(&damaged).expect_err("the strict call does not mend");
+    }
+}
+
+#[test]
+fn what_is_lost_is_told_by_its_range() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(6 * CHUNK + 100);
+    for algorithm in ALGORITHMS {
+        let request = Request::new(algorithm);
+        let (packed, _) = host.safe_compress_with(&data, &request, &options(0)).expect("compress");
+        let chunks = chunked_header_info(&packed).expect("container").chunks;
+        let mut damaged = packed.clone();
+        for number in [1, 2, 6] {
+            let entry = &chunks[number];
+            let (frame, frame_len) = (entry.frame_offset as usize, entry.chunk.frame_bytes as usize);
+            spoil(&mut damaged, &Place { frame, frame_len: frame_len.max(600), raw: 0, raw_len: 0 });
+            damaged[frame..frame + 8].fill(0xee);
+        }
+        let lost = vec![
+            CHUNK as u64..2 * CHUNK as u64,
+            2 * CHUNK as u64..3 * CHUNK as u64,
+            6 * CHUNK as u64..data.len() as u64,
+        ];
+        match host.safe_decompress(&damaged, OnDamage::Error) {
+            Restored::Failed(Error::Container { problem, .. }) => {
+                assert!(problem.contains("lost"), "{problem}")
+            }
+            other => panic!("{algorithm}: {other:?}"),
+        }
+        let mut filled = data.clone();
+        filled[CHUNK..3 * CHUNK].fill(0);
+        filled[6 * CHUNK..].fill(0);
+        let left = [&data[..CHUNK], &data[3 * CHUNK..6 * CHUNK]].concat();
+        for (on_damage, expected) in [(OnDamage::Skip, left), (OnDamage::Zero, filled)] {
+            match host.safe_decompress(&damaged, on_damage) {
+                Restored::Partial { data: back, lost: told, what } => {
+                    assert_eq!(told, lost, "{algorithm}: {what:?}");
+                    assert!(back == expected, "{algorithm}, {on_damage:?}");
+                }
+                other => panic!("{algorithm}: {other:?}"),
+            }
+        }
+    }
+    assert!(matches!(host.safe_decompress(b"", OnDamage::Skip), Restored::Failed(_)));
+    assert!(matches!(host.safe_decompress(&noise(5000, 1), OnDamage::Skip), Restored::Failed(_)));
+}
+
+#[test]
+fn files_come_and_go_and_metadata_stays() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(5 * CHUNK);
+    let input = s.file("input", &data);
+    let metadata = noise(60_000, 4);
+    for (algorithm, extension, wrap) in CARRIERS.into_iter().filter(|(_, e, _)| is_container(e)) {
+        let container = if wrap == "cmc" { Container::Native } else { Container::Standard };
+        let options = CompressOptions { metadata: metadata.clone(), container, ..options(10) };
+        let (file, back) = (s.path(&format!("{algorithm}.{extension}")), s.path("back"));
+        let request = Request::new(algorithm);
+        let summary =
+            host.compress_file(&input, &file, false, &request, &options, &|_| ()).expect("compress");
+        assert_eq!((summary.input_bytes, summary.chunks), (data.len() as u64, 5), "{algorithm}");
+        assert_eq!(summary.output_bytes, fs::metadata(&file).expect("file").len(), "{algorithm}");
+        let info = chunked_file_info(&file).expect("container");
+        assert!(info.file.metadata == metadata, "{algorithm}: metadata");
+        let read = DecompressOptions::default();
+        host.decompress_file(&file, &back, true, &read, &|_| ()).expect("decompress");
+        assert!(fs::read(&back).expect("output") == data, "{algorithm}");
+        let again = host.decompress_file(&file, &back, false, &read, &|_| ()).expect_err("it exists");
+        assert!(matches!(again, Error::Exists(_)), "{again}");
+        // Repaired, the metadata is there too.
+        let mut bytes = fs::read(&file).expect("container");
+        let at = bytes.len() / 2;
+        bytes[at..at + 100].fill(0);
+        let damaged = s.file(&format!("damaged.{extension}"), &bytes);
+        clipsmaster_host::health::repair(&host, &damaged, &back, true, &|_| ()).expect("repair");
+        assert!(chunked_file_info(&back).expect("container").file.metadata == metadata, "{algorithm}");
+    }
+    let much = CompressOptions { metadata: vec![0; 60_001], ..options(0) };
+    let refused = host.safe_compress_with(&data, &Request::new("zstd"), &much).expect_err("too much");
+    assert!(refused.to_string().contains("60,000"), "{refused}");
+    // A name promises its format here, too.
+    let xz = s.path("input.xz");
+    host.compress_file(&input, &xz, false, &Request::new("xz"), &CompressOptions::default(), &|_| ())
+        .expect("compress");
+    assert!(fs::read(&xz).expect("output").starts_with(b"\xfd7zXZ\0"), "an .xz file is an .xz file");
+}
+
+#[test]
+fn writers_and_readers_are_streams() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(4 * CHUNK + 77);
+    for algorithm in ALGORITHMS {
+        for len in [0, 1, CHUNK, 2 * CHUNK, data.len()] {
+            let compressor = host.compressor(&Request::new(algorithm)).expect("a compressor");
+            let options = options(5);
+            let mut writer = ChunkedWriter::new(Vec::new(), &compressor, &options).expect("a writer");
+            // In pieces that fit nothing.
+            for piece in data[..len].chunks(1013) {
+                writer.write_all(piece).expect("write");
+            }
+            let packed = writer.finish().expect("finish");
+            let (once, _) =
+                host.safe_compress_with(&data[..len], &Request::new(algorithm), &options).expect("compress");
+            if len > CHUNK || len == CHUNK {
+                assert!(packed == once, "{algorithm}, {len}: as in one call");
+            }
+            assert!(host.decompress_chunked(&packed).expect("sound") == data[..len], "{algorithm}, {len}");
+            let read = DecompressOptions::default();
+            let mut reader = ChunkedReader::new(&host, Cursor::new(packed), &read).expect("a reader");
+            let mut back = Vec::new();
+            let mut piece = [0; 777];
+            loop {
+                let n = reader.read(&mut piece).expect("read");
+                if n == 0 {
+                    break;
+                }
+                back.extend_from_slice(&piece[..n]);
+            }
+            assert!(back == data[..len], "{algorithm}, {len}");
+        }
+    }
+    // Dropped without an end, it reads as cut.
+    let compressor = host.compressor(&Request::new("zstd")).expect("a compressor");
+    let options = options(0);
+    let mut kept = Vec::new();
+    let mut writer = ChunkedWriter::new(&mut kept, &compressor, &options).expect("a writer");
+    writer.write_all(&data).expect("write");
+    drop(writer);
+    host.decompress_chunked(&kept).expect_err("no end");
+}
+
+/// Takes some bytes, then fails.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(data.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_failed_has_no_end() {
+    let s = scratch();
+    let host = host(&s);
+    let compressor = host.compressor(&Request::new("store")).expect("a compressor");
+    let options = options(0);
+    let mut writer = ChunkedWriter::new(Full(2 * CHUNK), &compressor, &options).expect("a writer");
+    let data = noise(8 * CHUNK, 2);
+    writer.write_all(&data).expect_err("full");
+    writer.write_all(&data[..10]).expect_err("still");
+    assert!(writer.finish().is_err(), "a container with a hole is not finished");
+}
+
+#[test]
+fn any_place_can_be_read() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(9 * CHUNK + 501);
+    let len = data.len() as u64;
+    for (algorithm, extension, wrap) in CARRIERS.into_iter().filter(|(_, e, _)| is_container(e)) {
+        let options = ["-a", algorithm, "--container", wrap, "--chunk-size", "16KB", "--parity", "10"];
+        let mut bytes = packed(&s, &data, &options);
+        let name = format!("data.{extension}");
+        let place = places(&s, &s.file(&name, &bytes))[4];
+        // Damage that parity mends is not noticed by who reads.
+        bytes[place.frame + 20..place.frame + 60].fill(0x11);
+        let file = s.file(&name, &bytes);
+        let mut reader = SeekableReader::open(&host, &file).expect("a reader");
+        assert_eq!((reader.len(), reader.is_empty()), (len, false));
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut random = |most: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % most
+        };
+        let mut position = 0_u64;
+        for turn in 0..300 {
+            let target = random(len + 2000);
+            let to = match random(3) {
+                0 => SeekFrom::Start(target),
+                1 => SeekFrom::End(target as i64 - len as i64),
+                _ => SeekFrom::Current(target as i64 - position as i64),
+            };
+            assert_eq!(reader.seek(to).expect("seek"), target, "{algorithm}, turn {turn}");
+            // Over two borders of chunks now and then.
+            let mut piece = vec![0; random(CHUNK as u64 * 5 / 2) as usize];
+            let mut read = 0;
+            while read < piece.len() {
+                match reader.read(&mut piece[read..]).expect("read") {
+                    0 => break,
+                    n => read += n,
+                }
+            }
+            let start = target.min(len) as usize;
+            let end = (start + piece.len()).min(data.len());
+            assert!(piece[..read] == data[start..end], "{algorithm}, turn {turn}: {to:?}");
+            position = target + read as u64;
+        }
+        assert!(reader.seek(SeekFrom::Current(-(position as i64) - 1)).is_err(), "before the start");
+    }
+    assert!(SeekableReader::open(&host, &s.file("text", b"no container")).is_err());
+}

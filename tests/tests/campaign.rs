@@ -14,8 +14,13 @@ fn run(letters: &str) {
     let plugins = scratch.plugins(&PLUGINS);
     let host = Host::open(scratch.config()).expect("a host");
     let folder = scratch.dir("campaign");
-    let setting =
-        Setting { host: &host, program: &built().host, plugins: &plugins, scratch: &folder, scale: Scale::TEST };
+    let setting = Setting {
+        host: &host,
+        program: &built().host,
+        plugins: &plugins,
+        scratch: &folder,
+        scale: Scale::TEST,
+    };
     let mut missed = Vec::new();
     println!("{}", Row::head());
     for (_, case) in CASES.iter().filter(|(letter, _)| letters.contains(*letter)) {

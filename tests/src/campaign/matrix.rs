@@ -64,7 +64,8 @@ pub(super) fn matrix(setting: Setting<'_>) -> io::Result<Vec<Row>> {
         if scale.compares { Par2::create(&bare.bytes, setting.scratch) } else { Err("not asked".into()) };
     let budget = par2.as_ref().map_or(PAR2_PERCENT, |par2| par2.overhead_percent());
     // The percentage that comes nearest to what par2 takes, from below.
-    let equal = (10..=MOST_PERCENT).rev().map(make).find(|s| overhead(s) <= budget).unwrap_or_else(|| make(10));
+    let equal =
+        (10..=MOST_PERCENT).rev().map(make).find(|s| overhead(s) <= budget).unwrap_or_else(|| make(10));
     let sizes = format!("size of 10 % parity: {:.1} % (par2 -r10: {budget:.1} %)", overhead(&ten));
     let mut rng = Rng::of(scale.seed, "size", 0);
     let outcome = judge(host, Way::Memory(OnDamage::Error), &ten.bytes, Truth::of(&ten), &mut rng);
@@ -108,7 +109,8 @@ impl Par2 {
         let dir = scratch.join("par2");
         let made = fs::create_dir_all(&dir).and_then(|()| fs::write(dir.join("data"), data));
         made.map_err(|e| e.to_string())?;
-        let done = quiet(Command::new("par2").args(["create", "-q", "-q", "-r10", "-n1", "data"]).current_dir(&dir));
+        let done =
+            quiet(Command::new("par2").args(["create", "-q", "-q", "-r10", "-n1", "data"]).current_dir(&dir));
         if !done.map_err(|e| format!("it cannot run: {e}"))? {
             return Err("it failed".into());
         }

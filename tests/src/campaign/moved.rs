@@ -102,7 +102,9 @@ pub(super) fn moved(setting: Setting<'_>) -> io::Result<Vec<Row>> {
             let family = rng.one_of(&families);
             let bytes = displace(&mut rng, family);
             let way = *rng.one_of(&WAYS);
-            judge(host, way, &bytes, Truth::of(&family.subject), &mut rng)
+            // What is left may be of the sibling as a whole: that chunks of two are mixed is what must not be.
+            let parts = [&family.sibling.original[..], &family.other.original];
+            judge(host, way, &bytes, Truth { parts: &parts, ..Truth::of(&family.subject) }, &mut rng)
         };
         Row::new('D', name, runs(scale.part(25), |_| false, displaced), "none silent", true)
     };

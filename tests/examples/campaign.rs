@@ -4,7 +4,7 @@
 //!     cargo run --release -p clipsmaster-tests --example campaign -- [--scale short|long] [--seed N] [--case X]
 //!
 //! Fails when something that must hold does not. par2, if installed, is given the same damage. With `--keep DIR`, containers that
-//! were read as something else are kept there. With `--seeds DIR` it only writes the files that fuzzing begins with.
+//! were read as something else are kept there, and panics are shown. With `--seeds DIR` it only writes the files that fuzzing begins with.
 
 use clipsmaster_host::{Benchmarks, Config, Host, probe_entry};
 use clipsmaster_tests::{
@@ -24,8 +24,6 @@ type Answer<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     probe_entry();
-    // Panics are counted, and told by the number of their run.
-    std::panic::set_hook(Box::new(|_| {}));
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -41,10 +39,12 @@ struct Wanted {
     scale: Scale,
     case: Option<char>,
     seeds: Option<PathBuf>,
+    /// Whether bad containers are kept, and panics shown.
+    keeps: bool,
 }
 
 fn wanted() -> Answer<Wanted> {
-    let mut wanted = Wanted { scale: Scale::SHORT, case: None, seeds: None };
+    let mut wanted = Wanted { scale: Scale::SHORT, case: None, seeds: None, keeps: false };
     let mut seed = None;
     let mut arguments = env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -58,6 +58,7 @@ fn wanted() -> Answer<Wanted> {
             ("--keep", dir) => {
                 fs::create_dir_all(dir)?;
                 keep_bad_in(dir.into());
+                wanted.keeps = true;
             }
             ("--seeds", dir) => wanted.seeds = Some(dir.into()),
             _ => return Err(format!("{name} {value}: see the head of examples/campaign.rs").into()),
@@ -69,6 +70,10 @@ fn wanted() -> Answer<Wanted> {
 
 fn run() -> Answer<bool> {
     let wanted = wanted()?;
+    if !wanted.keeps {
+        // Panics are counted, and told by the number of their run.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let release = release()?;
     let config = Config::isolated(&release, release.join("tmp/campaign-cache"));
     let host = Host::open(Config { benchmarks: Benchmarks::Never, ..config })?;

@@ -159,7 +159,7 @@ pub(crate) enum Way {
     Pipe,
     /// Any part of it.
     Range,
-    /// `repair`, which must make the container as it was, or refuse.
+    /// `repair`, which must make the container as it was, or refuse, or tell that it cannot be quite as it was.
     Repair,
 }
 
@@ -208,13 +208,17 @@ pub fn keep_bad_in(dir: PathBuf) {
 
 fn keep(way: Way, bytes: &[u8], truth: Truth<'_>) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let Some(dir) = KEPT.get() else { return };
     let name = format!("{:03}-{way:?}", NEXT.fetch_add(1, Relaxed));
     for (content, extension) in [(bytes, "damaged"), (truth.whole, "original"), (truth.container, "sound")] {
-        let path = dir.join(format!("{name}.{extension}"));
-        if let Err(e) = fs::write(&path, content) {
-            eprintln!("cannot keep {}: {e}", path.display());
-        }
+        keep_bytes(&format!("{name}.{extension}"), content);
+    }
+}
+
+/// Writes a file to the folder of what is kept, if there is one.
+pub(crate) fn keep_bytes(name: &str, bytes: &[u8]) {
+    let Some(path) = KEPT.get().map(|dir| dir.join(name)) else { return };
+    if let Err(e) = fs::write(&path, bytes) {
+        eprintln!("cannot keep {}: {e}", path.display());
     }
 }
 
@@ -317,11 +321,19 @@ fn repair(host: &Host, bytes: &[u8], truth: Truth<'_>) -> Outcome {
     let outcome = match done {
         Err(_) if output.exists() => Outcome::Silent,
         Err(_) => Outcome::Refused,
-        Ok(health) => {
+        // Another tool's frames: those that are sound are kept, which is told.
+        Ok(health) if health.condition == health::Condition::Partial => Outcome::Partial,
+        Ok(health) if health.exact => {
             let is_right = fs::read(&output).is_ok_and(|repaired| repaired == truth.container);
-            let is_partial = health.condition == health::Condition::Partial;
-            let outcome = Outcome::right(is_right, health.condition != health::Condition::Intact);
-            if is_partial && !is_right { Outcome::Partial } else { outcome }
+            Outcome::right(is_right, health.condition != health::Condition::Intact)
+        }
+        // What the file was is lost, and that is told; all of the original must be there.
+        Ok(_) => {
+            let repaired = fs::read(&output).unwrap_or_default();
+            match memory(host, &repaired, OnDamage::Error, truth) {
+                Outcome::Intact => Outcome::Repaired,
+                _ => Outcome::Silent,
+            }
         }
     };
     discard(&output);

@@ -23,7 +23,7 @@ mod subject;
 pub use judge::{Tally, keep_bad_in};
 
 pub(crate) use damage::Rng;
-pub(crate) use judge::in_memory;
+pub(crate) use judge::{in_memory, keep_bytes};
 pub(crate) use large::peak_kib;
 pub(crate) use subject::{ALGORITHMS, HEADER_BYTES, MAGIC, Make, data};
 

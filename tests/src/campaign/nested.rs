@@ -38,11 +38,16 @@ pub(super) fn nested(setting: Setting<'_>) -> io::Result<Vec<Row>> {
     let harms: [Harm; 4] = [
         ("not damaged", |_, _, _| {}),
         ("flips and bursts", |rng, _, bytes| rng.many(bytes)),
-        ("cut", |rng, _, bytes| bytes.truncate(rng.below(bytes.len()))),
-        ("without some kinds of outer records", |rng, subject, bytes| {
-            let kinds = [Kind::File, Kind::Chunk, Kind::Index, Kind::Footer, Kind::Table, Kind::Recovery];
+        // Where no record of the outer one is left, nothing tells that there was one.
+        ("cut", |rng, subject, bytes| {
+            let least = subject.of(&[Kind::Chunk]).next().map_or(0, |chunk| chunk.end);
+            bytes.truncate(least + rng.below(bytes.len() - least));
+        }),
+        ("without some outer records", |rng, subject, bytes| {
+            let kinds = [Kind::File, Kind::Chunk, Kind::Footer, Kind::Index, Kind::Table, Kind::Recovery];
+            let kept = kinds[rng.below(3)];
             for kind in kinds {
-                if rng.below(3) > 0 {
+                if kind != kept && rng.below(3) > 0 {
                     subject.of(&[kind]).for_each(|range| bytes[range].fill(0));
                 }
             }

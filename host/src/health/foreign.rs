@@ -16,6 +16,8 @@ use std::{
 
 /// Starts of later members that may lie within a member by chance.
 const FALSE_STARTS: usize = 8;
+/// Places where nothing decodes, after which the rest is given up.
+const MAX_FALSE_STARTS: usize = 1 << 12;
 /// Most places where a member may begin that are tried.
 const MAX_STARTS: usize = 1 << 20;
 /// Largest member that is decoded alone, in bytes.
@@ -167,9 +169,12 @@ fn each_member(
     let decompressor = host.decompressor(&Request::new(algorithm))?;
     let mut walk = Walk { bytes, algorithm, decompressor, starts, most, lost_from: 0 };
     let mut at = walk.starts[0];
-    while at < bytes.len() {
+    let mut false_starts = 0;
+    while at < bytes.len() && false_starts < MAX_FALSE_STARTS {
+        let before = walk.lost_from;
         let reached = walk.by_headers(at, &mut each)?;
         let reached = if reached > at { reached } else { walk.by_magic(at, &mut each)? };
+        false_starts = if walk.lost_from > before { 0 } else { false_starts + 1 };
         // What does not decode is left for the next place where something may begin.
         at = next_start(&walk.starts, reached.max(at + 1));
     }

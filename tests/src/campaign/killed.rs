@@ -95,6 +95,8 @@ pub(super) fn killed(setting: Setting<'_>) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (verb, output, new) in [("compress", &pair.packed, &packed), ("decompress", &pair.raw, &raw)] {
         let job = || if verb == "compress" { pair.compress(setting) } else { pair.decompress(setting) };
+        fs::write(&pair.raw, &raw)?;
+        fs::write(&pair.packed, &packed)?;
         let start = Instant::now();
         let works = job()?.stderr(Stdio::inherit()).status()?.success();
         let whole = start.elapsed();

@@ -99,7 +99,7 @@ fn what_is_lost_is_told_by_its_range() {
         ];
         match host.safe_decompress(&damaged, OnDamage::Error) {
             Restored::Failed(Error::Container { problem, .. }) => {
-                assert!(problem.contains("lost"), "{problem}")
+                assert!(problem.contains("lost"), "{problem}");
             }
             other => panic!("{algorithm}: {other:?}"),
         }
@@ -179,7 +179,8 @@ fn writers_and_readers_are_streams() {
             let packed = writer.finish().expect("finish");
             let (once, _) =
                 host.safe_compress_with(&data[..len], &Request::new(algorithm), &options).expect("compress");
-            if len > CHUNK || len == CHUNK {
+            // A lone short chunk announces its own size where that is known.
+            if len >= CHUNK {
                 assert!(packed == once, "{algorithm}, {len}: as in one call");
             }
             assert!(host.decompress_chunked(&packed).expect("sound") == data[..len], "{algorithm}, {len}");
@@ -258,7 +259,7 @@ fn any_place_can_be_read() {
             state % most
         };
         let mut position = 0_u64;
-        for turn in 0..300 {
+        for turn in 0..120 {
             let target = random(len + 2000);
             let to = match random(3) {
                 0 => SeekFrom::Start(target),

@@ -176,6 +176,10 @@ impl Host {
                 Opened::Foreign(mut rest) => {
                     let mut frames = Vec::new();
                     rest.read_to_end(&mut frames).map_err(Error::io("read", IN_MEMORY))?;
+                    if container::holds_records(&frames) {
+                        let problem = "a container whose beginning is damaged".into();
+                        return Err(Error::Container { input: IN_MEMORY.into(), problem });
+                    }
                     out.extend(self.decompress_bare(&frames)?);
                     None
                 }

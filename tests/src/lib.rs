@@ -6,7 +6,9 @@
 //!
 //! This crate must not contain what a plugin or the host needs outside of tests.
 
+pub mod campaign;
 pub mod counter;
+pub mod fuzz;
 mod load;
 
 pub use load::load;

@@ -9,10 +9,17 @@ use super::{
     survey::Survey,
 };
 use crate::sync::lock;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{
+    Mutex, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Corrections of one byte that are tried: damage of several bytes looks like one about four times in a 64 MiB frame.
 const MAX_CORRECTIONS: usize = 64;
+/// Bytes that are looked at in search of frames, for each byte of the file: a forged file has no right to more.
+const SEARCH_FACTOR: u64 = 16;
+/// And so many in any case.
+const SEARCH_BYTES: u64 = 1 << 30;
 /// Bytes around a group in which shards are looked for that have moved.
 const AROUND_BYTES: u64 = 256 << 10;
 
@@ -46,6 +53,8 @@ pub(crate) struct Mender<'a, B: Bytes + ?Sized> {
     scanned: OnceLock<Option<Survey>>,
     /// The group restored last.
     group: Mutex<Option<Group>>,
+    /// Bytes looked at so far.
+    searched: AtomicU64,
 }
 
 /// A parity group as it was written, as far as that could be had.
@@ -57,7 +66,13 @@ struct Group {
 
 impl<'a, B: Bytes + ?Sized> Mender<'a, B> {
     pub(crate) fn new(bytes: &'a B, threads: usize) -> Self {
-        Self { bytes, threads, scanned: OnceLock::new(), group: Mutex::default() }
+        Self {
+            bytes,
+            threads,
+            scanned: OnceLock::new(),
+            group: Mutex::default(),
+            searched: AtomicU64::new(0),
+        }
     }
 
     /// What there is, found by looking at every record, with what parity can bring back.
@@ -85,7 +100,11 @@ impl<'a, B: Bytes + ?Sized> Mender<'a, B> {
     pub(crate) fn frame(&self, entry: &Entry, decodes: impl Fn(&[u8]) -> bool) -> Option<(Vec<u8>, Mended)> {
         let len = entry.chunk.frame_bytes as usize;
         let places = self.places(entry);
-        let frames = || places.iter().filter_map(|at| self.bytes.get(*at, len));
+        let most = self.bytes.len().saturating_mul(SEARCH_FACTOR).saturating_add(SEARCH_BYTES);
+        let frames = || {
+            let may = |_: &&u64| self.searched.fetch_add(len as u64, Ordering::Relaxed) < most;
+            places.iter().take_while(may).filter_map(|at| self.bytes.get(*at, len))
+        };
         let is_sound = |frame: &[u8]| crc32fast::hash(frame) == entry.chunk.frame_crc && decodes(frame);
         if let Some(frame) = frames().find(|frame| is_sound(frame)) {
             return Some((frame, Mended::Found));

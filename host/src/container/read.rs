@@ -9,7 +9,13 @@ use super::{
 };
 use crate::{Error, Result, pipeline::read_full};
 use memchr::memmem;
-use std::io::{self, Chain, Cursor, Read};
+use std::{
+    io::{self, Chain, Cursor, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Bytes read at a time while looking for the first record.
 const STEP_BYTES: usize = 256 << 10;
@@ -46,8 +52,7 @@ pub(crate) fn open<R: Read>(mut input: R, name: &str) -> Result<Opened<R>> {
             return Reader::new(input, name, carrier, first_frame).map(Box::new).map(Opened::Container);
         }
         // A mark says that a record follows; a record without a place says that its container begins elsewhere.
-        let is_ours = is_marked(&buffer) || begins_with_record(&buffer);
-        if !is_ours {
+        if !is_ours(&buffer) {
             return Ok(Opened::Foreign(Cursor::new(buffer).chain(input)));
         }
         if read < STEP_BYTES || buffer.len() >= LOOK_AHEAD_BYTES {
@@ -67,7 +72,7 @@ fn first_record(buffer: &[u8], from: usize, name: &str) -> Result<Option<(Carrie
     for at in memmem::find_iter(&buffer[from..], &MAGIC).map(|at| at + from) {
         let header = match Header::decode(&buffer[at..]) {
             Ok(header) if header.offset == at as u64 => header,
-            Err(NoHeader::Unknown(why)) if at <= 16 => return Err(unknown(name, &why)),
+            Err(NoHeader::Unknown(why)) if is_ours(buffer) => return Err(unknown(name, &why)),
             _ => continue,
         };
         if let Some(carrier) = carrier_at(buffer, at, header.record_bytes()) {
@@ -86,6 +91,64 @@ pub(crate) fn carrier_at(buffer: &[u8], at: usize, record_bytes: usize) -> Optio
     let found = [Carrier::Frames, Carrier::Members, Carrier::Chunks].into_iter().find(fits)?;
     // The same wrapper; what comes first tells them apart.
     Some(if found == Carrier::Frames && at == found.head_bytes() { Carrier::Native } else { found })
+}
+
+/// Whether a container, or a part of one, begins here: by the mark of its frame, or by a record.
+pub(crate) fn is_ours(head: &[u8]) -> bool {
+    is_marked(head) || begins_with_record(head)
+}
+
+/// Whether a sound record stands in `bytes` where it says it does, counted from their start.
+pub(crate) fn holds_records(bytes: &[u8]) -> bool {
+    memmem::find_iter(bytes, &MAGIC)
+        .any(|at| Header::decode(&bytes[at..]).is_ok_and(|header| header.offset == at as u64))
+}
+
+/// Passes bytes on, and notices records that stand where they say they do: then the bytes are a container, whatever they
+/// begin with.
+#[derive(Debug)]
+pub(crate) struct Watched<R> {
+    input: R,
+    /// The last bytes passed on, in which a record may have begun.
+    tail: Vec<u8>,
+    /// Place of the first of `tail`.
+    position: u64,
+    seen: Arc<AtomicBool>,
+}
+
+impl<R: Read> Watched<R> {
+    /// The reader, and what becomes true when a record passes.
+    pub(crate) fn new(input: R) -> (Self, Arc<AtomicBool>) {
+        let seen = Arc::new(AtomicBool::new(false));
+        (Self { input, tail: Vec::new(), position: 0, seen: Arc::clone(&seen) }, seen)
+    }
+
+    fn look(&mut self, bytes: &[u8]) {
+        let kept = self.tail.len();
+        self.tail.extend_from_slice(&bytes[..bytes.len().min(HEADER_BYTES)]);
+        // What lies across the border, and what lies behind it.
+        let is_record = |block: &[u8], at: usize, start: u64| {
+            Header::decode(&block[at..]).is_ok_and(|header| header.offset == start + at as u64)
+        };
+        let start = self.position + kept as u64;
+        let across = memmem::find_iter(&self.tail, &MAGIC).any(|at| is_record(&self.tail, at, self.position));
+        if across || memmem::find_iter(bytes, &MAGIC).any(|at| is_record(bytes, at, start)) {
+            self.seen.store(true, Ordering::Relaxed);
+        }
+        self.tail.truncate(kept);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HEADER_BYTES)..]);
+        let surplus = self.tail.len().saturating_sub(HEADER_BYTES);
+        self.tail.drain(..surplus);
+        self.position = start + bytes.len() as u64 - self.tail.len() as u64;
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, dst: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(dst)?;
+        self.look(&dst[..n]);
+        Ok(n)
+    }
 }
 
 /// Whether the first thing is a record, wherever it was written.

@@ -95,7 +95,9 @@ impl Survey {
         survey.file = Some(file);
         survey.raw_bytes = Some(footer.raw_bytes);
         survey.is_complete = true;
-        survey.is_consistent().then_some(survey)
+        let most = survey.file.as_ref().map_or(0, |f| f.chunk_bytes);
+        let fits = survey.entries.values().all(|e| u64::from(e.chunk.raw_bytes) <= most);
+        (fits && survey.is_consistent()).then_some(survey)
     }
 
     /// Reads all entries through the footer's pointer.
@@ -113,6 +115,8 @@ impl Survey {
                     let is_native = behind + u64::from(chunk.frame_bytes) == footer.body_bytes;
                     vec![Entry { chunk, frame_offset: if is_native { behind } else { 0 } }]
                 }
+                // Parity may stand between the parts of a long index.
+                Kind::Table | Kind::Recovery => Vec::new(),
                 _ => return None,
             };
             encoded.extend(entries.iter().flat_map(Entry::encode));
@@ -193,9 +197,7 @@ impl Survey {
         let wrapped = (last.header.record_bytes() + carrier.tail_bytes()) as u64;
         let missing = if footers < 2 { carrier.head_bytes() as u64 + wrapped } else { 0 };
         let end = last.at + wrapped + missing;
-        let rest = bytes.len().saturating_sub(end).min(SCAN_BYTES as u64);
-        let rest = bytes.get(end, rest as usize).unwrap_or_default();
-        last.header.kind == Kind::Footer && rest.iter().any(|b| *b != 0)
+        last.header.kind == Kind::Footer && !is_zero_from(bytes, end)
     }
 
     /// Whether the file begins as a known format does, and the container, `first` its first record, begins behind that: it is
@@ -207,13 +209,17 @@ impl Survey {
         let start = first.at.checked_sub((carrier.head_bytes() + frame_bytes) as u64);
         let Some(start) = start.filter(|at| *at > 0 && first.header.sequence == 0) else { return false };
         let frame = bytes.get(start, frame_bytes).unwrap_or_default();
+        let head = bytes.get(0, start.min(64) as usize).unwrap_or_default();
+        let known = KNOWN.iter().find(|k| !k.magic.is_empty() && head.starts_with(k.magic));
+        // Another format can only be around it.
+        if known.is_some_and(|k| Carrier::of(k.name) != carrier) {
+            return true;
+        }
         // Where content was inserted within the first frame, that frame begins where the file does.
         if chunk.is_some_and(|c| crc32fast::hash(&frame) != c.frame_crc) {
             return false;
         }
-        let head = bytes.get(0, start.min(64) as usize).unwrap_or_default();
-        let is_own = frame.starts_with(&head);
-        !is_own && KNOWN.iter().any(|k| !k.magic.is_empty() && head.starts_with(k.magic))
+        !frame.starts_with(&head) && known.is_some()
     }
 
     fn note_shift(&mut self, shift: i64) {
@@ -390,6 +396,18 @@ struct Facts {
     chunks: BTreeMap<u64, Vec<(u64, u64, ChunkInfo)>>,
     index: BTreeMap<u64, Entry>,
     footer: Option<Footer>,
+}
+
+/// Whether nothing but zeros stands from `at` on.
+fn is_zero_from(bytes: &(impl Bytes + ?Sized), mut at: u64) -> bool {
+    while at < bytes.len() {
+        let len = (bytes.len() - at).min(SCAN_BYTES as u64);
+        if bytes.get(at, len as usize).is_none_or(|block| block.iter().any(|b| *b != 0)) {
+            return false;
+        }
+        at += len;
+    }
+    true
 }
 
 /// All sound headers, and where they stand.

@@ -121,6 +121,9 @@ impl<W: io::Write> Writer<W> {
             let chunks = (entries.len() / ENTRY_BYTES) as u64;
             for (number, part) in entries.chunks(ENTRIES * ENTRY_BYTES).enumerate() {
                 let payload = Index::encode((number * ENTRIES) as u64, chunks, self.raw_bytes, part);
+                if self.is_protected && self.group.len() + payload.len() + (1 << 10) > GROUP_BYTES {
+                    self.close_group()?;
+                }
                 let offset = self.record(Kind::Index, &payload)?;
                 if number == 0 {
                     index_offset = offset;

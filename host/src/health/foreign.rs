@@ -3,7 +3,7 @@
 use super::Health;
 use crate::{
     Compressor, DETECT_BYTES, Error, Host, Request, Result, algorithm,
-    container::Bytes,
+    container::{self, Bytes},
     foreign::{Step, splitter},
     pipeline::{self, DecompressOptions, Event, Input, OnEvent, Summary},
 };
@@ -16,6 +16,8 @@ use std::{
 
 /// Starts of later members that may lie within a member by chance.
 const FALSE_STARTS: usize = 8;
+/// Places where nothing decodes, after which the rest is given up.
+const MAX_FALSE_STARTS: usize = 1 << 12;
 /// Most places where a member may begin that are tried.
 const MAX_STARTS: usize = 1 << 20;
 /// Largest member that is decoded alone, in bytes.
@@ -96,9 +98,11 @@ pub(super) fn salvage(
 ) -> Result<Summary> {
     let algorithm = detect(host, path, bytes)?;
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
+    let mut is_part = false;
     each_member(host, &algorithm, bytes, |member| {
         match member {
-            Member::Sound { at, raw, .. } => {
+            Member::Sound { at, raw, frame } => {
+                is_part |= container::is_ours(frame);
                 out.write_all(raw).map_err(Error::io("write", path))?;
                 summary.output_bytes += raw.len() as u64;
                 summary.chunks += 1;
@@ -111,6 +115,12 @@ pub(super) fn salvage(
         }
         Ok(())
     })?;
+    if is_part {
+        summary.lost.push((summary.output_bytes, u64::MAX));
+        summary
+            .warnings
+            .push("its frames are a part of a container, whose records and rest are missing".into());
+    }
     if summary.chunks == 0 { Err(nothing(path)) } else { Ok(summary) }
 }
 
@@ -159,11 +169,14 @@ fn each_member(
     let decompressor = host.decompressor(&Request::new(algorithm))?;
     let mut walk = Walk { bytes, algorithm, decompressor, starts, most, lost_from: 0 };
     let mut at = walk.starts[0];
-    while at < bytes.len() {
+    let mut false_starts = 0;
+    while at < bytes.len() && false_starts < MAX_FALSE_STARTS {
+        let before = walk.lost_from;
         let reached = walk.by_headers(at, &mut each)?;
         let reached = if reached > at { reached } else { walk.by_magic(at, &mut each)? };
+        false_starts = if walk.lost_from > before { 0 } else { false_starts + 1 };
         // What does not decode is left for the next place where something may begin.
-        at = walk.starts.iter().copied().find(|s| *s >= reached.max(at + 1)).unwrap_or(bytes.len());
+        at = next_start(&walk.starts, reached.max(at + 1));
     }
     walk.lose_to(bytes.len(), &mut each)
 }
@@ -231,6 +244,12 @@ impl<B: Bytes> Walk<'_, B> {
         }
         Ok(())
     }
+}
+
+/// The first of `starts`, which end with the file's end, that is not before `at`.
+fn next_start(starts: &[u64], at: u64) -> u64 {
+    let next = starts.partition_point(|start| *start < at);
+    starts.get(next).or(starts.last()).copied().unwrap_or(at)
 }
 
 /// Every place where `magic` stands.

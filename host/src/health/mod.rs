@@ -75,6 +75,8 @@ pub struct Health {
     pub chunks: u64,
     /// Recovery data, in percent.
     pub parity_percent: u8,
+    /// Whether repair makes it bit for bit what it was; otherwise it may lose the record of what the file is, with the user's metadata.
+    pub exact: bool,
     /// Everything that is damaged.
     pub findings: Vec<Finding>,
     /// Lost stretches of the original: first byte, and the byte after the last.
@@ -85,7 +87,18 @@ impl Health {
     fn new(format: String, bytes: u64, deep: bool) -> Self {
         let condition = Condition::Intact;
         let (findings, lost) = (Vec::new(), Vec::new());
-        Self { format, condition, deep, bytes, raw_bytes: None, chunks: 0, parity_percent: 0, findings, lost }
+        Self {
+            format,
+            condition,
+            deep,
+            bytes,
+            raw_bytes: None,
+            chunks: 0,
+            parity_percent: 0,
+            exact: true,
+            findings,
+            lost,
+        }
     }
 
     fn find(&mut self, what: impl Into<String>, offset: Option<u64>, mended: Option<String>) {

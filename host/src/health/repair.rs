@@ -64,7 +64,9 @@ fn rewrite<B: Bytes>(
     let survey = mender.scanned().ok_or_else(|| lost("no record is left".into()))?;
     let carrier = survey.carrier;
     let guessed = || FileInfo {
-        carrier: carrier.unwrap_or(Carrier::Native),
+        carrier: carrier
+            .filter(|_| survey.entries.get(&0).is_none_or(|first| first.frame_offset == 0))
+            .unwrap_or(Carrier::Native),
         ..FileInfo::guessed(survey.entries.values())
     };
     let file = survey.file.clone().unwrap_or_else(guessed);

@@ -166,6 +166,11 @@ fn diagnose<B: Bytes>(
         on_event(Event::Done(entry.frame_offset));
     }
     records(survey, &mut health);
+    if survey.file.is_none() {
+        health.exact = false;
+        let lost = "guessed; what wrote it, parity and the user's metadata are lost";
+        health.find("the record of what the file is", None, Some(lost.into()));
+    }
     if health.findings.is_empty() {
         // Between records and frames, where nothing is counted.
         health.find(first.to_string(), None, Some("written anew".into()));

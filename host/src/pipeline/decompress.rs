@@ -3,7 +3,7 @@
 use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
-    container::{self, FileBytes, LOOK_AHEAD_BYTES, Mender, Opened, Survey, has_records},
+    container::{self, FileBytes, LOOK_AHEAD_BYTES, Mender, Opened, Survey, Watched, has_records},
 };
 use clipsmaster_plugin_api::abi::import::StreamDecoder;
 use std::{
@@ -11,6 +11,7 @@ use std::{
     io::{Cursor, Read, Seek, SeekFrom, Write},
     ops::Range,
     path::PathBuf,
+    sync::atomic::Ordering,
     time::Instant,
 };
 
@@ -95,8 +96,8 @@ fn from_file(
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
-    if is_bare_by_name(decoders.host(), options) {
-        return foreign(decoders, file, output, options, on_event);
+    if is_bare(decoders.host(), options) {
+        return Ok(foreign(decoders, file, output, options, on_event)?.0);
     }
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
     if let Some(survey) = Survey::by_footer(&bytes) {
@@ -130,10 +131,13 @@ fn from_file(
     Ok(summary)
 }
 
-/// Whether the input's name says that it is bare bytes: a format without magic has no place for records, and what it contains
-/// may well be a container.
-fn is_bare_by_name(host: &Host, options: &DecompressOptions) -> bool {
-    host.detect(&[], Some(&options.input)).is_some()
+/// Whether the user or the input's name says that it is bare bytes: a format without magic has no place for records, and what
+/// it contains may well be a container.
+fn is_bare(host: &Host, options: &DecompressOptions) -> bool {
+    match &options.algorithm {
+        Some(asked) => !host.has_magic(&algorithm::canonical(asked)),
+        None => host.detect(&[], Some(&options.input)).is_some(),
+    }
 }
 
 fn no_single_container(options: &DecompressOptions) -> Error {
@@ -164,6 +168,9 @@ fn from_stream(
     if options.range.is_some() {
         return Err(Error::Usage("a range needs a file to seek in; save the input first".into()));
     }
+    if is_bare(decoders.host(), options) {
+        return Ok(foreign(decoders, input, output, options, on_event)?.0);
+    }
     sequence(decoders, input, output, options, on_event)
 }
 
@@ -181,8 +188,9 @@ fn sequence(
     while let Some(opened) = next {
         next = match opened {
             Opened::Foreign(rest) => {
-                summary.add(foreign(decoders, rest, output, options, on_event)?);
-                None
+                let (part, rest) = foreign(decoders, rest, output, options, on_event)?;
+                summary.add(part);
+                rest.map(|rest| container::open(rest, &options.input.display().to_string())).transpose()?
             }
             Opened::Container(mut reader) => {
                 sequential::decompress(decoders, &mut reader, output, options, on_event, &mut summary)?;
@@ -219,7 +227,7 @@ fn foreign(
     output: &mut impl Write,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
-) -> Result<Summary> {
+) -> Result<(Summary, Option<foreign::Rest>)> {
     if options.range.is_some() {
         return Err(Error::Usage(format!(
             "{} is no container: only those can be read by range; compress it with clipsmaster-host first",
@@ -232,7 +240,17 @@ fn foreign(
     let algorithm = detect(decoders.host(), &head, options)?;
     let (frames, streams) = (decoders.of(&algorithm)?, decoders.streaming(&algorithm)?);
     let decompressors = foreign::Decompressors { frames: &frames, streams: &streams };
-    foreign::decompress(decompressors, Cursor::new(head).chain(input), output, options, on_event)
+    let (input, holds_records) = Watched::new(Cursor::new(head).chain(input));
+    // What a bare format contains is nobody's business.
+    let is_bare = is_bare(decoders.host(), options);
+    let (done, rest) = foreign::decompress(decompressors, input, output, options, on_event)?;
+    if holds_records.load(Ordering::Relaxed) && !is_bare {
+        let problem =
+            "a container whose beginning is damaged; save it as a file, and see `clipsmaster-host verify`";
+        let input = options.input.display().to_string();
+        return Err(Error::Container { input, problem: problem.into() });
+    }
+    Ok((done, rest))
 }
 
 fn detect(host: &Host, head: &[u8], options: &DecompressOptions) -> Result<String> {

@@ -38,7 +38,10 @@ pub(crate) struct Decompressors<'a> {
     pub streams: &'a Compressor,
 }
 
-/// Decompresses all of `input` to `output`.
+/// What follows other programs' frames: a container.
+pub(crate) type Rest = Box<dyn Read + Send>;
+
+/// Decompresses all of `input` to `output`, up to a container if one follows.
 ///
 /// # Errors
 /// As [`stream::decompress`]; and [`Error::Damaged`] for bytes behind the last frame, where the format's own tool
@@ -49,11 +52,12 @@ pub(crate) fn decompress<R: Read + Send + 'static>(
     output: &mut impl Write,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
-) -> Result<Summary> {
+) -> Result<(Summary, Option<Rest>)> {
     let algorithm = decompressors.frames.algorithm();
     let plan = plan(algorithm, options);
     let Some((plan, splitter)) = plan.and_then(|p| Some((p, splitter(algorithm, p.unit_bytes)?))) else {
-        return stream::decompress(decompressors.streams, input, output, options, on_event);
+        let done = stream::decompress(decompressors.streams, input, output, options, on_event)?;
+        return Ok((done, None));
     };
     let job = Job { decompressors, options, on_event, plan };
     job.run(input, splitter, output)
@@ -119,13 +123,14 @@ impl Job<'_> {
         input: R,
         splitter: Box<dyn Splitter>,
         output: &mut impl Write,
-    ) -> Result<Summary> {
+    ) -> Result<(Summary, Option<Rest>)> {
         let mut source = Source::new(input, splitter, self.plan.unit_bytes, self.options);
         if source.is_small()? {
             self.plan.workers = 0;
         }
         let source = Arc::new(Mutex::new(source));
         let mut summary = Summary::default();
+        let mut is_container = false;
         loop {
             if let Some(frames) = self.cut(&source, output, &mut summary)? {
                 let rest = Cursor::new(frames).chain(Long::everything(Arc::clone(&source)));
@@ -138,6 +143,10 @@ impl Job<'_> {
                     self.stream(Long::new(Arc::clone(&source)), &source, output, &mut summary)?;
                 }
                 Some(Stop::Failed(e)) => return Err(e),
+                Some(Stop::Container) => {
+                    is_container = true;
+                    break;
+                }
                 Some(Stop::Trailing(trailing)) => {
                     self.trailing(trailing, lock(&source).position(), &mut summary)?;
                     break;
@@ -147,7 +156,9 @@ impl Job<'_> {
         }
         summary.input_bytes = lock(&source).position();
         summary.warnings.extend(self.decompressors.frames.failures());
-        Ok(summary)
+        let source = Arc::into_inner(source).and_then(|source| source.into_inner().ok());
+        let rest = source.filter(|_| is_container).map(|source| Box::new(source.into_rest()) as Rest);
+        Ok((summary, rest))
     }
 
     /// Decodes units until there are no more. Answers with frames that may have been cut wrongly, and

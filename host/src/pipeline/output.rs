@@ -39,6 +39,13 @@ impl OutputFile {
                 return Err(Error::Usage(format!("{} is a directory; name a file with -o", path.display())));
             }
             Ok(_) if !overwrite => return Err(exists(path)),
+            // A device would be replaced by a file.
+            Ok(_) if fs::metadata(path).is_ok_and(|m| !m.is_file()) => {
+                let path = path.display();
+                return Err(Error::Usage(format!(
+                    "{path} is no regular file, and would be replaced; name another"
+                )));
+            }
             _ => {}
         }
         let dir = folder(path);

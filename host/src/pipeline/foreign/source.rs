@@ -1,14 +1,14 @@
 //! Reads another program's file and cuts it: units for the workers, or a reader for what one decoder must take.
 
 use crate::{
-    Error, Result,
+    Error, Result, container,
     foreign::{Cut, JOINED_BYTES, JOINED_RAW_BYTES, Splitter, Step, Trailing},
     pipeline::DecompressOptions,
     sync::lock,
 };
 use clipsmaster_plugin_api as api;
 use std::{
-    io::{self, Cursor, Read},
+    io::{self, Chain, Cursor, Read},
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -38,6 +38,8 @@ pub(super) enum Stop {
     Long,
     /// It cannot be read, or is damaged between the units.
     Failed(Error),
+    /// A container begins here.
+    Container,
 }
 
 /// An input with what was read of it and not yet handed out.
@@ -57,6 +59,9 @@ pub(super) struct Source<R> {
     /// Whether a [`Long`] was begun and not read to its end.
     pub in_long: bool,
 }
+
+/// Bytes in which a mark or the beginning of a record must be.
+const HEAD_BYTES: usize = 128;
 
 impl<R: Read> Source<R> {
     pub(super) fn new(
@@ -107,6 +112,10 @@ impl<R: Read> Source<R> {
         while self.stop.is_none() && units.frames.len() < JOINED_BYTES {
             let step = match self.held.take() {
                 Some(step) => step,
+                None if self.begins_container() => {
+                    self.stop = Some(Stop::Container);
+                    Step::End
+                }
                 None => self.step().unwrap_or_else(|e| {
                     self.stop = Some(Stop::Failed(e));
                     Step::End
@@ -123,6 +132,22 @@ impl<R: Read> Source<R> {
         }
         units.position = self.position;
         !units.frames.is_empty()
+    }
+
+    /// Whether what comes, behind other frames, is a container: its records are not to be passed over.
+    fn begins_container(&mut self) -> bool {
+        while self.position > 0 && self.end - self.start < HEAD_BYTES && !self.at_end {
+            if let Err(e) = self.read_more() {
+                self.stop = Some(Stop::Failed(e));
+                return false;
+            }
+        }
+        self.position > 0 && container::is_ours(&self.buffer[self.start..self.end])
+    }
+
+    /// What has not been handed out.
+    pub(super) fn into_rest(self) -> Chain<Cursor<Vec<u8>>, R> {
+        Cursor::new(self.buffer[self.start..self.end].to_vec()).chain(self.input)
     }
 
     fn joins(&self, units: &Units, cut: &Cut) -> bool {

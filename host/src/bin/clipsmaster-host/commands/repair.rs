@@ -22,13 +22,14 @@ pub(crate) fn run(common: &Common, arguments: &RepairArguments) -> Outcome {
     } else if !common.quiet {
         let done = match health.condition {
             Condition::Intact => "it was intact; copied",
-            Condition::Mendable => "repaired completely, bit for bit",
+            Condition::Mendable if health.exact => "repaired completely, bit for bit",
+            Condition::Mendable => "all of the original is there; the file itself is not what it was",
             _ => "its sound members were kept",
         };
         print(&format!("{}  {}: {done}\n", describe(file, &health), output.display()))?;
     }
     match health.condition {
-        Condition::Intact | Condition::Mendable => Ok(()),
+        Condition::Intact | Condition::Mendable if health.exact => Ok(()),
         _ => Err(Failure::new(code::PARTIAL, format!("{} is partial: see above", output.display()))),
     }
 }

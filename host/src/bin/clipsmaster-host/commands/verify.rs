@@ -1,6 +1,6 @@
 //! `verify`: what is damaged, where, and which command mends it.
 
-use super::open;
+use super::{files::each, open};
 use crate::{
     Failure, Outcome,
     arguments::{Common, VerifyArguments},
@@ -12,15 +12,19 @@ use clipsmaster_host::{
     size,
 };
 use serde::Serialize;
-use std::{fmt::Write, fs, path::Path};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Findings shown without being asked for all (`--json`).
 const SHOWN: usize = 20;
 
 /// What `--json` prints for each file.
 #[derive(Serialize)]
-struct Report<'a> {
-    file: &'a Path,
+struct Report {
+    file: PathBuf,
     #[serde(flatten)]
     health: Health,
 }
@@ -28,7 +32,7 @@ struct Report<'a> {
 pub(crate) fn run(common: &Common, arguments: &VerifyArguments) -> Outcome {
     let host = open(common)?;
     let mut reports = Vec::new();
-    for file in &arguments.files {
+    let outcome = each(&arguments.files, |file| {
         let bytes = fs::metadata(file).map(|m| m.len()).ok();
         let progress = FileProgress::new(common, &file.display().to_string(), bytes);
         let health = health::verify(&host, file, arguments.deep, &|e| progress.show(&e))?;
@@ -36,12 +40,14 @@ pub(crate) fn run(common: &Common, arguments: &VerifyArguments) -> Outcome {
         if !common.json && !common.quiet {
             print(&(describe(file, &health) + &advice(file, &health)))?;
         }
-        reports.push(Report { file, health });
-    }
+        reports.push(Report { file: file.to_owned(), health });
+        Ok(())
+    });
     let damaged = reports.iter().filter(|r| r.health.condition != Condition::Intact).count();
     if common.json {
         print_json(&reports)?;
     }
+    outcome?;
     if damaged == 0 {
         return Ok(());
     }

@@ -1,0 +1,5 @@
+//! Fuzzes `fuzz::container`.
+
+#![no_main]
+
+clipsmaster_fuzz::fuzz!(container);

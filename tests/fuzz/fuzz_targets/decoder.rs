@@ -1,0 +1,5 @@
+//! Fuzzes `fuzz::decoder`.
+
+#![no_main]
+
+clipsmaster_fuzz::fuzz!(decoder);

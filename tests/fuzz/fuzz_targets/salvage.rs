@@ -1,0 +1,5 @@
+//! Fuzzes `fuzz::salvage`.
+
+#![no_main]
+
+clipsmaster_fuzz::fuzz!(salvage);

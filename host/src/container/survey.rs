@@ -6,7 +6,7 @@ use super::{
     carrier::Carrier,
     crc::one_byte_errors,
     payload::{ENTRIES, ENTRY_BYTES, FOOTER_BYTES, Footer, Index, Table, decode_recovery},
-    read::carrier_at,
+    read::{carrier_at, is_ours},
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, Uid},
     writer::root,
 };
@@ -209,10 +209,14 @@ impl Survey {
         let start = first.at.checked_sub((carrier.head_bytes() + frame_bytes) as u64);
         let Some(start) = start.filter(|at| *at > 0 && first.header.sequence == 0) else { return false };
         let frame = bytes.get(start, frame_bytes).unwrap_or_default();
-        let head = bytes.get(0, start.min(64) as usize).unwrap_or_default();
+        let head = bytes.get(0, start.min(128) as usize).unwrap_or_default();
         let known = KNOWN.iter().find(|k| !k.magic.is_empty() && head.starts_with(k.magic));
         // Another format can only be around it.
         if known.is_some_and(|k| Carrier::of(k.name) != carrier) {
+            return true;
+        }
+        let begins = bytes.get(start, (bytes.len() - start).min(128) as usize).unwrap_or_default();
+        if is_ours(&head) && is_ours(&begins) {
             return true;
         }
         // Where content was inserted within the first frame, that frame begins where the file does.

@@ -319,7 +319,8 @@ fn repair(host: &Host, bytes: &[u8], truth: Truth<'_>) -> Outcome {
         Err(_) => Outcome::Refused,
         Ok(health) => {
             let is_right = fs::read(&output).is_ok_and(|repaired| repaired == truth.container);
-            let is_partial = health.condition == health::Condition::Partial;
+            // All of the original, in a file that says that it is not what it was.
+            let is_partial = health.condition == health::Condition::Partial || !health.exact;
             let outcome = Outcome::right(is_right, health.condition != health::Condition::Intact);
             if is_partial && !is_right { Outcome::Partial } else { outcome }
         }

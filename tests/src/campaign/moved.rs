@@ -128,7 +128,8 @@ pub(super) fn concatenated(setting: Setting<'_>) -> io::Result<Vec<Row>> {
     let both = |run: u64| {
         let mut rng = Rng::of(scale.seed, "concatenated", run);
         let family = rng.one_of(&families);
-        let second = *rng.one_of(&[&family.subject, &family.sibling, &family.other, &families[0].subject]);
+        // Not the same one twice: without its middle that is what doubling a part makes, and is read as one.
+        let second = *rng.one_of(&[&family.sibling, &family.other]);
         let first = &family.subject;
         let mut bytes = [&first.bytes[..], &second.bytes].concat();
         harm(&mut rng, &mut bytes, first.bytes.len());

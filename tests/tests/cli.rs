@@ -259,7 +259,10 @@ fn damaged_input_is_refused_and_leaves_nothing() {
             damaged[at] ^= 0x10;
             refused(&damaged, "flipped");
         }
-        refused(&[&frames[..], b"no frame at all"].concat(), "trailing");
+        // What follows is ignored, and told, where the format's own tool does the same.
+        if !["gzip", "bzip2"].contains(&algorithm) {
+            refused(&[&frames[..], b"no frame at all"].concat(), "trailing");
+        }
     }
 }
 

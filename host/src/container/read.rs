@@ -39,10 +39,9 @@ pub(crate) fn open<R: Read>(mut input: R, name: &str) -> Result<Opened<R>> {
     let mut buffer = Vec::new();
     let mut searched = 0;
     loop {
-        let len = buffer.len();
-        buffer.resize(len + STEP_BYTES, 0);
-        let read = read_full(&mut input, &mut buffer[len..]).map_err(Error::io("read", name))?;
-        buffer.truncate(len + read);
+        // Little inputs, in memory most of all, must not cost a large buffer.
+        let step = (&mut input).take(STEP_BYTES as u64).read_to_end(&mut buffer);
+        let read = step.map_err(Error::io("read", name))?;
         if let Some((carrier, at, header)) = first_record(&buffer, searched, name)? {
             if header.kind != Kind::File {
                 return Err(damaged(name, at as u64, "the first record is missing"));

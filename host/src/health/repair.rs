@@ -4,7 +4,7 @@ use super::{Condition, Health, create, foreign, open, verify};
 use crate::{
     Error, Host, Result,
     container::{Bytes, Carrier, FileInfo, LOOK_AHEAD_BYTES, Mender, Survey, Writer, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent},
+    pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent, OutputFile},
 };
 use std::{
     io::Write,
@@ -34,8 +34,23 @@ pub fn repair(
         Condition::Mendable => rewrite(host, path, &bytes, &mut out, output, on_event)?,
         Condition::Partial | Condition::Lost => return Err(refused(path, &health)),
     }
+    check(host, path, &health, &mut out)?;
     out.publish(None)?;
     Ok(health)
+}
+
+/// Reads what was written once more: only what is sound is published.
+fn check(host: &Host, path: &Path, health: &Health, out: &mut OutputFile) -> Result<()> {
+    if health.condition == Condition::Intact {
+        return Ok(());
+    }
+    out.flush().map_err(Error::io("write", path))?;
+    let again = verify(host, &out.own_path(), true, &|_| {});
+    if again.is_ok_and(|again| again.condition == Condition::Intact) {
+        return Ok(());
+    }
+    let problem = "its records contradict each other: nothing sound can be made of them".into();
+    Err(Error::Container { input: path.display().to_string(), problem })
 }
 
 fn refused(path: &Path, health: &Health) -> Error {

@@ -14,7 +14,7 @@ use std::{
     ops::Range,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -71,7 +71,8 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
         }
         Ok(item.piece.is_some())
     };
-    let has_failed = AtomicBool::new(false);
+    // Where the job is lost: the first place, since that is what is told.
+    let lost_at = AtomicU64::new(u64::MAX);
     let work = |item: &mut Item| {
         let Some(entry) = item.piece.as_ref().and_then(|p| p.entry.as_ref()) else {
             let is_end = item.piece.as_ref().is_some_and(|p| p.range.end == u64::MAX);
@@ -83,15 +84,17 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
         };
         item.state = match decoders.decode(entry, &item.frame, &mut item.raw) {
             Ok(()) => State::Sound,
-            // Once the job is lost, its last pieces need not be mended.
-            Err(_) if has_failed.load(Ordering::Relaxed) => State::Lost("not tried".into()),
+            // Once the job is lost, what comes behind need not be mended.
+            Err(_) if entry.chunk.raw_offset > lost_at.load(Ordering::Relaxed) => {
+                State::Lost("not tried".into())
+            }
             Err(bad) => {
                 let _alone = crate::sync::lock(&alone);
                 mend(decoders, &mender, entry, bad, &mut item.raw)?
             }
         };
         if options.on_damage == OnDamage::Error && matches!(item.state, State::Lost(_)) {
-            has_failed.store(true, Ordering::Relaxed);
+            lost_at.fetch_min(entry.chunk.raw_offset, Ordering::Relaxed);
         }
         Ok(())
     };

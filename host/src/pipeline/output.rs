@@ -74,6 +74,11 @@ impl OutputFile {
         self
     }
 
+    /// Where it can be read before it has its name.
+    pub(crate) fn own_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+
     /// Gives the file its name, with the mode and times of `like` if there is one.
     ///
     /// # Errors
@@ -110,8 +115,8 @@ impl OutputFile {
 
     /// Gives a nameless file a name that must be free (open(2), `O_TMPFILE`).
     fn link(&self, name: &Path) -> Result<()> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let linked = sys::linkat(CWD, own, CWD, name, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
+        let linked =
+            sys::linkat(CWD, self.own_path(), CWD, name, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
         linked.map_err(|e| {
             if e.kind() == io::ErrorKind::AlreadyExists { exists(name) } else { Error::io("create", name)(e) }
         })

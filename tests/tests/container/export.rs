@@ -25,7 +25,9 @@ fn every_container_becomes_every_plain_format() {
             s.run(&["export", "-q", "-f", path_str(&file), "-o", path_str(&out)]);
             let what = format!("{algorithm} in .{extension} to .{to}");
             assert!(unpacked(&s, &out) == data, "{what}");
-            assert_eq!(s.json(&["verify", path_str(&out)])[0]["condition"], "intact", "{what}");
+            if to == extension || wrap == "cmc" {
+                assert_eq!(s.json(&["verify", path_str(&out)])[0]["condition"], "intact", "{what}");
+            }
             assert_eq!(
                 s.json(&["info", path_str(&out)])["container"],
                 false,

@@ -17,13 +17,17 @@ fn every_format_gives_back_what_it_was_given() {
             let file = s.path(&format!("input.{extension}"));
             s.run(&[&["compress", "--force"], &options[..], &[path_str(&input)]].concat());
             let bytes = fs::read(&file).expect("the default name");
+            assert!(unpacked(&s, &file) == data[..len], "{what}: file to pipe");
             fs::remove_file(&input).expect("remove");
             s.run(&["decompress", path_str(&file)]);
             assert!(fs::read(&input).expect("restored") == data[..len], "{what}: file to file");
-            assert!(unpacked(&s, &file) == data[..len], "{what}: file to pipe");
             assert!(through(&s, &["decompress"], &bytes) == data[..len], "{what}: pipe to pipe");
+            // Of unknown size, it is compressed another way.
             let piped = packed(&s, &data[..len], &options);
-            assert!(through(&s, &["decompress"], &piped) == data[..len], "{what}: all pipes");
+            assert!(
+                piped == bytes || through(&s, &["decompress"], &piped) == data[..len],
+                "{what}: all pipes"
+            );
             if is_container(extension) {
                 let chunks = len.div_ceil(CHUNK).max(1);
                 let info = s.json(&["info", path_str(&file)]);

@@ -60,8 +60,6 @@ fn light_damage_is_told_and_repaired_bit_for_bit() {
             let (code, report) = verify(&s, &damaged, &["--deep"]);
             assert_eq!((code, &report["condition"]), (3, &json!("mendable")), "{name}: {report}");
             assert_eq!(report["lost"], json!([]), "{name}");
-            let told = stderr(&output(&s, &["verify", "-q", path_str(&damaged)]));
-            assert!(told.contains("damaged"), "{told}");
             let text =
                 String::from_utf8_lossy(&output(&s, &["verify", path_str(&damaged)]).stdout).into_owned();
             assert!(text.contains("chunk 1 (bytes 65536..131072 of the original)"), "{text}");
@@ -158,37 +156,31 @@ fn what_is_no_compressed_file_is_told() {
     assert!(ends(&s, 2, &["verify", path_str(&s.dir("folder"))]).contains("no regular file"));
 }
 
-/// Names of the fields of each report: programs rely on them.
+/// Programs rely on these names; more may come.
 #[test]
 fn reports_have_the_fields_that_programs_rely_on() {
+    const HEALTH: &str = "format condition deep bytes raw_bytes chunks parity_percent findings lost";
+    const SUMMARY: &str = "input_bytes output_bytes chunks implementations warnings lost seconds";
+    const INFO: &str = "algorithm level chunk_bytes parity_percent written_by raw_bytes bytes chunks";
+    const ENTRY: &str = "number raw_offset raw_bytes frame_bytes frame_offset algorithm level filter decoder_kib frame_crc \
+                         raw_crc raw_hash";
     let s = scratch();
     let data = text(200_000);
     let path = s.file("data.zst", &packed(&s, &data, &["--chunk-size", "64KB", "--parity", "10"]));
     let out = s.path("out.zst");
     let (file, to) = (path_str(&path), path_str(&out));
-    const HEALTH: &str = "bytes chunks condition deep findings format lost parity_percent raw_bytes";
-    const SUMMARY: &str = "chunks implementations input_bytes lost output_bytes seconds warnings";
-    let fields = |value: &Value| {
-        let mut names: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names.join(" ")
+    let has = |value: &Value, names: &str, more: &str| {
+        for name in names.split_whitespace().chain(more.split_whitespace()) {
+            assert!(value.get(name).is_some(), "{name} is not in {value:#}");
+        }
     };
     let info = s.json(&["info", file]);
-    assert_eq!(fields(&info), "algorithm bytes chunk_bytes chunks level parity_percent raw_bytes written_by");
-    assert_eq!(
-        fields(&info["chunks"][0]),
-        "algorithm decoder_kib filter frame_bytes frame_crc frame_offset level number raw_bytes raw_crc raw_hash raw_offset"
-    );
-    let sorted = |text: &str, more: &str| {
-        let mut words: Vec<&str> = text.split(' ').chain(more.split_whitespace()).collect();
-        words.sort_unstable();
-        words.join(" ")
-    };
-    assert_eq!(fields(&s.json(&["verify", file])[0]), sorted(HEALTH, "file"));
-    assert_eq!(fields(&s.json(&["repair", "-f", file, "-o", to])), HEALTH);
-    assert_eq!(fields(&s.json(&["salvage", "-f", file, "-o", to])), SUMMARY);
-    assert_eq!(fields(&s.json(&["export", "-f", file, "-o", to])), SUMMARY);
-    assert_eq!(fields(&s.json(&["decompress", "-f", file, "-o", to])[0]), sorted(SUMMARY, "input output"));
-    let report = s.json(&["compress", "-f", file, "-o", to]);
-    assert_eq!(fields(&report[0]), sorted(SUMMARY, "algorithm input output"));
+    has(&info, INFO, "");
+    has(&info["chunks"][0], ENTRY, "");
+    has(&s.json(&["verify", file])[0], HEALTH, "file");
+    has(&s.json(&["repair", "-f", file, "-o", to]), HEALTH, "");
+    has(&s.json(&["salvage", "-f", file, "-o", to]), SUMMARY, "");
+    has(&s.json(&["export", "-f", file, "-o", to]), SUMMARY, "");
+    has(&s.json(&["decompress", "-f", file, "-o", to])[0], SUMMARY, "input output");
+    has(&s.json(&["compress", "-f", file, "-o", to])[0], SUMMARY, "input output algorithm");
 }

@@ -179,6 +179,7 @@ fn writers_and_readers_are_streams() {
             let packed = writer.finish().expect("finish");
             let (once, _) =
                 host.safe_compress_with(&data[..len], &Request::new(algorithm), &options).expect("compress");
+            // A lone short chunk announces its own size where that is known.
             if len >= CHUNK {
                 assert!(packed == once, "{algorithm}, {len}: as in one call");
             }
@@ -258,7 +259,7 @@ fn any_place_can_be_read() {
             state % most
         };
         let mut position = 0_u64;
-        for turn in 0..300 {
+        for turn in 0..120 {
             let target = random(len + 2000);
             let to = match random(3) {
                 0 => SeekFrom::Start(target),

@@ -10,15 +10,18 @@ fn container(s: &Scratch, algorithm: &str, data: &[u8]) -> Vec<u8> {
     packed(s, data, &["-a", algorithm, "--chunk-size", CHUNK])
 }
 
+fn open(s: &Scratch) -> Host {
+    Host::open(s.config()).expect("a host")
+}
+
 /// Reads `bytes` by file, by pipe, in memory and as a reader: always the same.
-fn assert_reads(s: &Scratch, name: &str, bytes: &[u8], expected: &[u8]) {
+fn assert_reads(s: &Scratch, host: &Host, name: &str, bytes: &[u8], expected: &[u8]) {
     let file = s.file(name, bytes);
     assert!(unpacked(s, &file) == expected, "{name}: file");
     assert!(through(s, &["decompress"], bytes) == expected, "{name}: pipe");
-    let host = Host::open(s.config()).expect("a host");
     assert!(host.decompress_chunked(bytes).expect("sound") == expected, "{name}: memory");
     let input = Cursor::new(bytes.to_vec());
-    let mut reader = ChunkedReader::new(&host, input, &DecompressOptions::default()).expect("sound");
+    let mut reader = ChunkedReader::new(host, input, &DecompressOptions::default()).expect("sound");
     let mut read = Vec::new();
     reader.read_to_end(&mut read).expect("sound");
     assert!(read == expected, "{name}: reader, {} of {} bytes", read.len(), expected.len());
@@ -27,15 +30,16 @@ fn assert_reads(s: &Scratch, name: &str, bytes: &[u8], expected: &[u8]) {
 #[test]
 fn containers_one_after_the_other_are_read_in_turn() {
     let s = scratch();
+    let host = open(&s);
     let (one, two) = (mixed(40_000), text(9_000));
     for (algorithm, extension) in [("zstd", "zst"), ("lz4", "lz4"), ("gzip", "gz"), ("snappy", "sz")] {
         let (a, b) = (container(&s, algorithm, &one), container(&s, algorithm, &two));
         let empty = container(&s, algorithm, b"");
         let all = [&a[..], &empty, &b, &a].concat();
         let name = format!("all.{extension}");
-        assert_reads(&s, &name, &all, &[&one[..], &two, &one].concat());
+        assert_reads(&s, &host, &name, &all, &[&one[..], &two, &one].concat());
         // Twice the same: the same marks in both.
-        assert_reads(&s, &name, &[&a[..], &a].concat(), &[&one[..], &one].concat());
+        assert_reads(&s, &host, &name, &[&a[..], &a].concat(), &[&one[..], &one].concat());
         let file = s.file(&name, &all);
         assert_eq!(s.json(&["verify", path_str(&file)])[0]["condition"], "intact", "{algorithm}");
         let copy = s.path("copy");
@@ -44,12 +48,13 @@ fn containers_one_after_the_other_are_read_in_turn() {
     }
     // Our own files, of different formats.
     let parts = ["bzip2", "zstd", "lzma"].map(|a| packed(&s, &one, &["-a", a, "--container", "cmc"]));
-    assert_reads(&s, "all.cmc", &parts.concat(), &[&one[..], &one, &one].concat());
+    assert_reads(&s, &host, "all.cmc", &parts.concat(), &[&one[..], &one, &one].concat());
 }
 
 #[test]
 fn other_tools_frames_may_stand_beside_a_container() {
     let s = scratch();
+    let host = open(&s);
     let (one, two) = (mixed(40_000), text(30_000));
     for (algorithm, extension, name) in
         [("zstd", "zst", "zstd"), ("lz4", "lz4", "lz4"), ("gzip", "gz", "gzip")]
@@ -60,11 +65,12 @@ fn other_tools_frames_may_stand_beside_a_container() {
         let ours = container(&s, algorithm, &one);
         let both = [&one[..], &two].concat();
         let after = [&ours[..], &theirs].concat();
-        assert_reads(&s, &format!("after.{extension}"), &after, &both);
+        assert_reads(&s, &host, &format!("after.{extension}"), &after, &both);
         let file = s.file(&format!("after.{extension}"), &after);
         assert_eq!(s.json(&["verify", path_str(&file)])[0]["condition"], "intact", "{algorithm}");
         assert_reads(
             &s,
+            &host,
             &format!("before.{extension}"),
             &[&theirs[..], &ours].concat(),
             &[&two[..], &one].concat(),
@@ -102,7 +108,7 @@ fn damage_in_one_of_several_is_not_passed_over() {
         assert_eq!(names(&dir), [""; 0], "{which}");
         assert_eq!(pipe(s.command(&["decompress"]), &all).status.code(), Some(3), "{which}");
         ends(&s, 3, &["verify", path_str(&file)]);
-        let host = Host::open(s.config()).expect("a host");
+        let host = open(&s);
         host.decompress_chunked(&all).expect_err("damaged");
         let input = Cursor::new(all.clone());
         let mut reader = ChunkedReader::new(&host, input, &DecompressOptions::default()).expect("a start");
@@ -118,6 +124,7 @@ fn damage_in_one_of_several_is_not_passed_over() {
 #[test]
 fn a_container_within_a_container_is_what_comes_out() {
     let s = scratch();
+    let host = open(&s);
     // What does not shrink lies in the outer file as it is, records and all.
     for chunk in ["4KB", "64KB"] {
         let innermost = noise(40_000, 9);
@@ -125,7 +132,7 @@ fn a_container_within_a_container_is_what_comes_out() {
         for (algorithm, extension, wrap) in CARRIERS.into_iter().filter(|(_, e, _)| is_container(e)) {
             let outer = packed(&s, &inner, &["-a", algorithm, "--container", wrap]);
             let what = format!("{algorithm} in .{extension} around chunks of {chunk}");
-            assert_reads(&s, &format!("outer.{extension}"), &outer, &inner);
+            assert_reads(&s, &host, &format!("outer.{extension}"), &outer, &inner);
             let place = places(&s, &s.file(&format!("outer.{extension}"), &outer))[0];
             let mut flipped = outer.clone();
             flipped[place.frame + place.frame_len / 2] ^= 4;
@@ -147,6 +154,7 @@ fn a_container_within_a_container_is_what_comes_out() {
 #[test]
 fn a_container_that_another_tool_packed_is_not_unpacked_twice() {
     let s = scratch();
+    let host = open(&s);
     let innermost = noise(30_000, 11);
     for algorithm in ["zstd", "gzip"] {
         let inner = container(&s, algorithm, &innermost);
@@ -154,7 +162,7 @@ fn a_container_that_another_tool_packed_is_not_unpacked_twice() {
             let Some(mut stock) = tool(name) else { continue };
             stock.arg("-c");
             let outer = pipe(stock, &inner).stdout;
-            assert_reads(&s, &format!("outer.{extension}"), &outer, &inner);
+            assert_reads(&s, &host, &format!("outer.{extension}"), &outer, &inner);
             let file = s.file(&format!("outer.{extension}"), &outer);
             assert_eq!(s.json(&["verify", path_str(&file)])[0]["condition"], "intact", "{name}");
             for cut in [1, 4, 8, 20, outer.len() / 2] {

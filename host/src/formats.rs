@@ -36,14 +36,6 @@ impl Host {
         named(false).or_else(|| by_magic(rest)).or_else(skippable)
     }
 
-    /// Whether frames of `algorithm` begin with bytes that tell them apart.
-    pub(crate) fn has_magic(&self, algorithm: &str) -> bool {
-        let snapshot = self.snapshot();
-        let mut infos = snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info);
-        infos.any(|i| i.algorithm == algorithm && !i.magic.is_empty())
-            || algorithm::find(algorithm).is_some_and(|k| !k.magic.is_empty())
-    }
-
     /// Usual extension of files of `algorithm`, without the dot, if it has one.
     pub fn extension(&self, algorithm: &str) -> Option<String> {
         let snapshot = self.snapshot();

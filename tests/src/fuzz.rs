@@ -124,7 +124,10 @@ pub fn salvage(bench: &Bench<'_>, data: &[u8]) {
     if repaired.as_ref().is_ok_and(|health| health.condition == health::Condition::Mendable) {
         // By its checksums; what a forger made of its frames is another matter.
         let again = health::verify(bench.host, &output, false, &|_| {});
-        assert!(again.is_ok_and(|h| h.condition == health::Condition::Intact), "what was repaired is not sound");
+        assert!(
+            again.is_ok_and(|h| h.condition == health::Condition::Intact),
+            "what was repaired is not sound"
+        );
     }
     assert!(repaired.is_ok() || !output.exists(), "a failed repair left a file");
     let _ = health::salvage(bench.host, &path, &output, true, true, &|_| {});

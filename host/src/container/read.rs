@@ -59,7 +59,7 @@ pub(crate) fn open<R: Read>(mut input: R, name: &str) -> Result<Opened<R>> {
             return Err(damaged(
                 name,
                 0,
-                "this is a part of a container, whose beginning or rest is missing",
+                "this is a part of a container, whose beginning or rest is missing; `clipsmaster-host salvage` gets what is there (or, if another tool wrote it, `decompress --algorithm`)",
             ));
         }
         searched = buffer.len().saturating_sub(2 * HEADER_BYTES);

@@ -30,7 +30,7 @@ pub enum OnDamage {
 /// How to decompress a stream.
 #[derive(Clone, Debug, Default)]
 pub struct DecompressOptions {
-    /// Algorithm, where neither the first bytes nor the name tell.
+    /// Algorithm, where neither the first bytes nor the name tell: the input is then bare frames, whatever stands between them.
     pub algorithm: Option<String>,
     /// Exactly this implementation.
     pub implementation: Option<String>,
@@ -131,13 +131,10 @@ fn from_file(
     Ok(summary)
 }
 
-/// Whether the user or the input's name says that it is bare bytes: a format without magic has no place for records, and what
-/// it contains may well be a container.
+/// Whether the input is taken for bare frames: because the user names their algorithm, or because its name is that of a
+/// format without magic, which has no place for records and may well contain a container.
 fn is_bare(host: &Host, options: &DecompressOptions) -> bool {
-    match &options.algorithm {
-        Some(asked) => !host.has_magic(&algorithm::canonical(asked)),
-        None => host.detect(&[], Some(&options.input)).is_some(),
-    }
+    options.algorithm.is_some() || host.detect(&[], Some(&options.input)).is_some()
 }
 
 fn no_single_container(options: &DecompressOptions) -> Error {

@@ -214,6 +214,17 @@ impl Compressor {
         Ok((len, &link.id))
     }
 
+    /// Whether `frame`, which may be damaged, decodes into exactly `out` as `is_right` judges. Nobody is blamed if not.
+    pub(crate) fn accepts_frame(
+        &self,
+        frame: &[u8],
+        out: &mut [u8],
+        is_right: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        let decoded = self.decoders.run("a frame", |_, instance| instance.decompress(frame, out));
+        decoded.is_ok_and(|(written, _)| written == out.len() && is_right(out))
+    }
+
     /// Implementation that decodes now.
     pub(crate) fn decoder_id(&self) -> &str {
         self.decoders.current().map_or("", |l| &l.id)

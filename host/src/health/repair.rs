@@ -90,7 +90,7 @@ fn rewrite<B: Bytes>(
         let len = entry.chunk.frame_bytes as usize;
         let sound = bytes.get(entry.frame_offset, len);
         let sound = sound.filter(|frame| crc32fast::hash(frame) == entry.chunk.frame_crc);
-        let decodes = |frame: &[u8]| decoders.decode(entry, frame, &mut Vec::new()).is_ok();
+        let decodes = |frame: &[u8]| decoders.accepts(entry, frame, &mut Vec::new());
         let frame = sound.or_else(|| mender.frame(entry, decodes).map(|(frame, _)| frame));
         let frame = frame.ok_or_else(|| lost(format!("chunk {} is lost", entry.chunk.number)))?;
         writer.chunk(entry.chunk.clone(), &frame).map_err(Error::io("write", output))?;

@@ -151,8 +151,8 @@ fn diagnose<B: Bytes>(
         health.chunks += 1;
         let (mut raw, frame) = (Vec::new(), bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize));
         let is_sound = check(decoders, entry, &frame.unwrap_or_default(), &mut raw, deep).is_ok();
-        let mended = (!is_sound)
-            .then(|| mender.frame(entry, |frame| decoders.decode(entry, frame, &mut Vec::new()).is_ok()));
+        let mended =
+            (!is_sound).then(|| mender.frame(entry, |frame| decoders.accepts(entry, frame, &mut Vec::new())));
         sound += u64::from(!matches!(mended, Some(None)));
         if let Some(mended) = mended {
             let what =

@@ -70,6 +70,22 @@ impl<'a> Decoders<'a> {
         lock(&self.by_algorithm).values().flat_map(|d| d.failures()).collect()
     }
 
+    /// Whether `frame`, one of several that may be that of `entry`, decodes into `raw` to what it should.
+    pub(crate) fn accepts(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> bool {
+        let chunk = &entry.chunk;
+        if chunk.algorithm == algorithm::STORE || chunk.filter != 0 {
+            return self.decode(entry, frame, raw).is_ok();
+        }
+        let len = chunk.raw_bytes as usize;
+        if raw.len() < len && raw.try_reserve_exact(len - raw.len()).is_err() {
+            return false;
+        }
+        raw.resize(len, 0);
+        let is_right = |raw: &[u8]| XxHash3_128::oneshot(raw) == chunk.raw_hash;
+        crc32fast::hash(frame) == chunk.frame_crc
+            && self.of(&chunk.algorithm).is_ok_and(|decoder| decoder.accepts_frame(frame, raw, is_right))
+    }
+
     /// Decodes `frame` into `raw`, and checks both against what `entry` says.
     pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<(), Bad> {
         let chunk = &entry.chunk;

@@ -126,6 +126,9 @@ fn from_file(
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
     let mender = Mender::new(&bytes, 1);
     let survey = mender.scanned().ok_or_else(|| no_records(options))?;
+    if survey.has_strangers && options.range.is_some() {
+        return Err(no_single_container(options));
+    }
     let mut summary = indexed::decompress(decoders, &bytes, survey, output, options, on_event)?;
     summary.warnings.push("the container is damaged; `clipsmaster-host verify` tells where".into());
     Ok(summary)

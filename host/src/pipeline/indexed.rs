@@ -147,7 +147,7 @@ fn mend<B: Bytes + ?Sized>(
     }
     let out = Mutex::new(std::mem::take(raw));
     // The frame has been found right by its CRC already, or was corrected to have it.
-    let decodes = |frame: &[u8]| decoders.decode(entry, frame, &mut crate::sync::lock(&out)).is_ok();
+    let decodes = |frame: &[u8]| decoders.accepts(entry, frame, &mut crate::sync::lock(&out));
     let found = mender.frame(entry, decodes);
     *raw = out.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(match (found, bad) {

@@ -240,7 +240,7 @@ pub(crate) struct DecompressArguments {
     pub input: Vec<PathBuf>,
     #[command(flatten)]
     pub to: OutputArguments,
-    /// Algorithm, where neither the first bytes nor the name tell
+    /// Algorithm of bare frames, where neither the first bytes nor the name tell
     #[arg(short, long)]
     pub algorithm: Option<String>,
     /// Exactly this implementation

@@ -2,7 +2,7 @@
 
 use crate::{
     Compressor, Error, Host, Result,
-    container::{self, Entry, FileBytes, Mender, Opened, Piece, Reader, Survey},
+    container::{self, Entry, FileBytes, Mender, Opened, Piece, Reader},
     pipeline::{self, CompressOptions, Decoders, DecompressOptions},
 };
 use clipsmaster_plugin_api::{ErrorKind, abi::import::StreamDecoder};
@@ -192,7 +192,7 @@ fn invalid(e: Error) -> io::Error {
 #[derive(Debug)]
 pub struct SeekableReader<'a> {
     decoders: Decoders<'a>,
-    bytes: FileBytes,
+    mender: Mender<FileBytes>,
     pieces: Vec<Piece>,
     len: u64,
     position: u64,
@@ -211,12 +211,12 @@ impl<'a> SeekableReader<'a> {
         let bytes = FileBytes::new(file).map_err(Error::io("read", path))?;
         let problem = "no container, or one whose end is lost; decompress it instead".to_owned();
         let none = || Error::Container { input: path.display().to_string(), problem };
-        let survey = Survey::by_footer(&bytes).or_else(|| Survey::by_scan(&bytes));
-        let survey = survey.filter(|s| s.is_complete).ok_or_else(none)?;
+        let mender = Mender::new(bytes, 1);
+        let survey = mender.survey().filter(|s| s.is_complete).ok_or_else(none)?;
         let len = survey.raw_bytes.unwrap_or(0);
         let decoders = Decoders::new(host, None);
         let pieces = survey.pieces();
-        Ok(Self { decoders, bytes, pieces, len, position: 0, raw: Vec::new(), held: None })
+        Ok(Self { decoders, mender, pieces, len, position: 0, raw: Vec::new(), held: None })
     }
 
     /// Bytes of the original.
@@ -236,9 +236,7 @@ impl<'a> SeekableReader<'a> {
         self.held = None;
         let entry = self.pieces[number].entry.clone();
         let entry: Entry = entry.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a lost chunk"))?;
-        let mender = Mender::new(&self.bytes, 1);
-        pipeline::decode_or_mend(&self.decoders, &self.bytes, &mender, &entry, &mut self.raw)
-            .map_err(invalid)?;
+        pipeline::decode_or_mend(&self.decoders, &self.mender, &entry, &mut self.raw).map_err(invalid)?;
         self.held = Some(number);
         Ok(())
     }

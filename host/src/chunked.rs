@@ -139,13 +139,12 @@ impl Host {
         let mender = Mender::new(data, 1);
         let options =
             DecompressOptions { on_damage, input: IN_MEMORY.into(), ..DecompressOptions::default() };
-        let quick = Survey::by_footer(data);
-        let Some(survey) = quick.as_ref().or_else(|| mender.scanned()) else {
+        let Some(survey) = mender.survey() else {
             return Restored::Failed(error);
         };
         match pipeline::decompress_indexed(
             &Decoders::new(self, None),
-            data,
+            &mender,
             survey,
             &mut out,
             &options,

@@ -1,6 +1,10 @@
 //! Random access to a file or to memory.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    io::{self, Seek},
+    os::unix::fs::FileExt,
+};
 
 /// Bytes that can be read anywhere, from several threads.
 pub(crate) trait Bytes: Sync {
@@ -39,6 +43,16 @@ pub(crate) trait Bytes: Sync {
     }
 }
 
+impl<B: Bytes + ?Sized> Bytes for &B {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        (**self).read_at(buffer, at)
+    }
+}
+
 impl Bytes for [u8] {
     fn len(&self) -> u64 {
         self.len() as u64
@@ -66,9 +80,11 @@ impl FileBytes {
         Ok(Self { file, len })
     }
 
-    /// The file itself.
-    pub(crate) fn into_file(self) -> File {
-        self.file
+    /// The file from its start. One reader at a time: they share a place in it.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
     }
 }
 

@@ -46,9 +46,11 @@ impl std::fmt::Display for Mended {
 
 /// A container of which some may be damaged.
 #[derive(Debug)]
-pub(crate) struct Mender<'a, B: Bytes + ?Sized> {
-    bytes: &'a B,
+pub(crate) struct Mender<B: Bytes> {
+    bytes: B,
     threads: usize,
+    /// What footers and index say.
+    sound: OnceLock<Option<Survey>>,
     /// What a full scan found; only made when something is missing.
     scanned: OnceLock<Option<Survey>>,
     /// The group restored last.
@@ -64,21 +66,36 @@ struct Group {
     image: Vec<u8>,
 }
 
-impl<'a, B: Bytes + ?Sized> Mender<'a, B> {
-    pub(crate) fn new(bytes: &'a B, threads: usize) -> Self {
+impl<B: Bytes> Mender<B> {
+    pub(crate) fn new(bytes: B, threads: usize) -> Self {
         Self {
             bytes,
             threads,
+            sound: OnceLock::new(),
             scanned: OnceLock::new(),
             group: Mutex::default(),
             searched: AtomicU64::new(0),
         }
     }
 
+    pub(crate) fn bytes(&self) -> &B {
+        &self.bytes
+    }
+
+    /// What footers and index say, if they are sound and the container is all there is.
+    pub(crate) fn sound(&self) -> Option<&Survey> {
+        self.sound.get_or_init(|| Survey::by_footer(&self.bytes)).as_ref()
+    }
+
+    /// The container, sound or not.
+    pub(crate) fn survey(&self) -> Option<&Survey> {
+        self.sound().or_else(|| self.scanned())
+    }
+
     /// What there is, found by looking at every record, with what parity can bring back.
     pub(crate) fn scanned(&self) -> Option<&Survey> {
         let scanned = self.scanned.get_or_init(|| {
-            let mut survey = Survey::by_scan(self.bytes)?;
+            let mut survey = Survey::by_scan(&self.bytes)?;
             if !survey.is_complete {
                 self.add_groups(&mut survey);
             }

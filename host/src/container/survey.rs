@@ -6,7 +6,7 @@ use super::{
     carrier::Carrier,
     crc::one_byte_errors,
     payload::{ENTRIES, ENTRY_BYTES, FOOTER_BYTES, Footer, Index, Table, decode_recovery},
-    read::{carrier_at, is_ours},
+    read::{LOOK_AHEAD_BYTES, carrier_at, is_ours},
     record::{HEADER_BYTES, Header, Kind, MAGIC, MAX_PAYLOAD_BYTES, Uid},
     writer::root,
 };
@@ -46,7 +46,7 @@ pub(crate) struct Survey {
     pub shifts: Vec<i64>,
     /// Records found sound, by kind.
     pub counts: Counts,
-    /// Whether a footer says that the file was closed, and everything it says fits.
+    /// Whether footer or index tell where the original ends, and the chunks follow each other up to there.
     pub is_complete: bool,
     /// Whether there is more in the file than this container.
     pub has_strangers: bool,
@@ -440,8 +440,8 @@ fn scan(bytes: &(impl Bytes + ?Sized)) -> Vec<Found> {
     found
 }
 
-/// Whether `bytes` has any record of a container among its first `len`, or among its last.
-pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized), len: u64) -> bool {
+/// Whether `bytes` has any record of a container where its first one must be, or at the end.
+pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized)) -> bool {
     let tail = bytes.len().saturating_sub(TAIL_BYTES);
     let any = |start: u64, len: u64| {
         let mut at = start;
@@ -458,7 +458,7 @@ pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized), len: u64) -> bool {
         }
         false
     };
-    any(tail, TAIL_BYTES) || any(0, len)
+    any(tail, TAIL_BYTES) || any(0, LOOK_AHEAD_BYTES as u64)
 }
 
 /// The container that the file is: of those whose records stand nearest to where they were written, the one with most of

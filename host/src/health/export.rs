@@ -3,7 +3,7 @@
 use super::{create, open};
 use crate::{
     Compressor, Error, Host, Request, Result,
-    container::{self, Bytes, Entry, Mender, Survey},
+    container::{self, Bytes, Entry, Mender},
     pipeline::{self, Decoders, Event, OnEvent, Summary},
 };
 use std::{io::Write, path::Path, time::Instant};
@@ -25,17 +25,15 @@ pub fn export(
     let bytes = open(path)?;
     let mender = Mender::new(&bytes, 2);
     let problem = |problem: String| Error::Container { input: path.display().to_string(), problem };
-    let quick = Survey::by_footer(&bytes);
-    let survey = quick.as_ref().or_else(|| mender.scanned());
-    let survey =
-        survey.ok_or_else(|| problem("it is no container: it is plain already, or damaged".into()))?;
+    let survey = mender
+        .survey()
+        .ok_or_else(|| problem("it is no container: it is plain already, or damaged".into()))?;
     let file = survey.file.as_ref();
     let algorithm = algorithm.or(file.map(|f| f.algorithm.as_str())).unwrap_or_default().to_owned();
     let level = file.filter(|f| f.algorithm == algorithm).map(|f| f.level);
     let compressor = host.compressor(&Request { level, ..Request::new(&algorithm) })?;
     let mut out = create(path, output, overwrite)?;
-    let mut exporter =
-        Exporter { decoders: Decoders::new(host, None), bytes: &bytes, mender: &mender, compressor };
+    let mut exporter = Exporter { decoders: Decoders::new(host, None), mender: &mender, compressor };
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
     if survey.has_strangers {
         return Err(problem(
@@ -61,8 +59,7 @@ pub fn export(
 
 struct Exporter<'a, B: Bytes> {
     decoders: Decoders<'a>,
-    bytes: &'a B,
-    mender: &'a Mender<'a, B>,
+    mender: &'a Mender<B>,
     compressor: Compressor,
 }
 
@@ -70,15 +67,15 @@ impl<B: Bytes> Exporter<'_, B> {
     /// The frame of `entry` in the format asked for, and what had to be done for it, if anything had.
     fn frame(&mut self, entry: &Entry) -> Result<(Vec<u8>, Option<String>)> {
         let same = entry.chunk.algorithm == self.compressor.algorithm() && entry.chunk.filter == 0;
-        let frame = self.bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize);
+        let frame = self.mender.bytes().get(entry.frame_offset, entry.chunk.frame_bytes as usize);
         let is_sound = |frame: &Vec<u8>| crc32fast::hash(frame) == entry.chunk.frame_crc;
         if let Some(mut frame) = frame.filter(is_sound).filter(|_| same) {
             container::unmark(&mut frame);
             return Ok((frame, None));
         }
         let mut raw = Vec::new();
-        let how = pipeline::decode_or_mend(&self.decoders, self.bytes, self.mender, entry, &mut raw)?
-            .map(|h| h.to_string());
+        let how =
+            pipeline::decode_or_mend(&self.decoders, self.mender, entry, &mut raw)?.map(|h| h.to_string());
         let (frame, _) = self.compressor.compress(&raw)?;
         Ok((frame, how.or(Some("compressed anew".into()))))
     }

@@ -3,7 +3,7 @@
 use super::{Condition, Health, create, foreign, open, verify};
 use crate::{
     Error, Host, Result,
-    container::{Bytes, Carrier, FileInfo, LOOK_AHEAD_BYTES, Mender, Survey, Writer, has_records},
+    container::{Bytes, Carrier, FileInfo, Mender, Writer, has_records},
     pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent, OutputFile},
 };
 use std::{
@@ -27,7 +27,7 @@ pub fn repair(
     let bytes = open(path)?;
     let health = verify(host, path, false, &|_| {})?;
     let mut out = create(path, output, overwrite)?;
-    let is_container = Survey::by_footer(&bytes).is_some() || has_records(&bytes, LOOK_AHEAD_BYTES as u64);
+    let is_container = has_records(&bytes);
     match health.condition {
         Condition::Intact => copy(&bytes, &mut out).map_err(Error::io("write", output))?,
         _ if !is_container => foreign::keep_sound(host, path, &bytes, &mut out, on_event)?,
@@ -134,12 +134,10 @@ pub fn salvage(
         ..DecompressOptions::default()
     };
     let mender = Mender::new(&bytes, 2);
-    let quick = Survey::by_footer(&bytes);
-    let survey = quick.as_ref().or_else(|| mender.scanned());
-    let mut summary = match survey {
+    let mut summary = match mender.survey() {
         Some(survey) => {
             let decoders = Decoders::new(host, None);
-            pipeline::decompress_indexed(&decoders, &bytes, survey, &mut out, &options, on_event)?
+            pipeline::decompress_indexed(&decoders, &mender, survey, &mut out, &options, on_event)?
         }
         None => foreign::salvage(host, path, &bytes, &mut out, on_event)?,
     };

@@ -3,7 +3,7 @@
 use super::{Health, foreign, open};
 use crate::{
     Error, Host, Result,
-    container::{self, Bytes, Entry, LOOK_AHEAD_BYTES, Mender, Opened, Reader, Survey, has_records},
+    container::{self, Bytes, Entry, Mender, Opened, Reader, Survey, has_records},
     pipeline::{self, Decoders, DecompressOptions, Event, Input, OnEvent},
 };
 use std::{
@@ -18,7 +18,7 @@ use std::{
 /// [`Error::Io`], and [`Error::UnknownFormat`] when it is nothing an installed plugin reads; damage is no error.
 pub fn verify(host: &Host, path: &Path, deep: bool, on_event: OnEvent<'_>) -> Result<Health> {
     let bytes = open(path)?;
-    if Survey::by_footer(&bytes).is_none() && !has_records(&bytes, LOOK_AHEAD_BYTES as u64) {
+    if !has_records(&bytes) {
         return foreign::verify(host, path, &bytes, on_event);
     }
     let decoders = Decoders::new(host, None);

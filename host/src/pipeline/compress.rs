@@ -15,7 +15,6 @@ use crate::{
 use std::{
     io::{self, Read, Write},
     path::PathBuf,
-    thread,
     time::Instant,
 };
 use twox_hash::XxHash3_128;
@@ -143,7 +142,7 @@ pub fn compress<R: Read + Send, W: Write>(
     let start = Instant::now();
     let mut chunk_bytes = checked(compressor, options)?;
     if options.chunk_bytes.is_none() {
-        chunk_bytes = balanced(chunk_bytes, options.input_bytes, threads(options));
+        chunk_bytes = balanced(chunk_bytes, options.input_bytes, memory::threads(options.threads));
     }
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
     let fit = fitting(compressor, options, chunk_bytes, known)?;
@@ -204,10 +203,6 @@ fn checked(compressor: &Compressor, options: &CompressOptions) -> Result<usize> 
     Ok(chunk_bytes)
 }
 
-fn threads(options: &CompressOptions) -> usize {
-    options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
-}
-
 fn fitting(
     compressor: &Compressor,
     options: &CompressOptions,
@@ -222,7 +217,7 @@ fn fitting(
         worker: compressor.scratch_bytes(filled),
         spare: SPARE_BYTES,
     };
-    memory::fit(threads(options), options.memory_bytes, &need).map_err(|short| {
+    memory::fit(memory::threads(options.threads), options.memory_bytes, &need).map_err(|short| {
         let smaller = (0..).map(|n| chunk_bytes >> n).take_while(|b| *b >= 64 << 10).find(|bytes| {
             let bytes = *bytes as u64;
             need.fixed + copies * bytes + compressor.scratch_bytes(bytes as usize) <= short.allowed

@@ -1,14 +1,14 @@
 //! Decompression: finds out what the input is, and which way through it.
 
-use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, sequential};
+use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, memory, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
-    container::{self, FileBytes, LOOK_AHEAD_BYTES, Mender, Opened, Survey, Watched, has_records},
+    container::{self, FileBytes, Mender, Opened, Rest, Watched, has_records},
 };
 use clipsmaster_plugin_api::abi::import::StreamDecoder;
 use std::{
     fs::File,
-    io::{Cursor, Read, Seek, SeekFrom, Write},
+    io::{Cursor, Read, Write},
     ops::Range,
     path::PathBuf,
     sync::atomic::Ordering,
@@ -100,36 +100,31 @@ fn from_file(
         return Ok(foreign(decoders, file, output, options, on_event)?.0);
     }
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
-    if let Some(survey) = Survey::by_footer(&bytes) {
-        return indexed::decompress(decoders, &bytes, &survey, output, options, on_event);
+    let mender = Mender::new(bytes, memory::threads(options.threads));
+    if let Some(survey) = mender.sound() {
+        return indexed::decompress(decoders, &mender, survey, output, options, on_event);
     }
-    let is_ours = has_records(&bytes, LOOK_AHEAD_BYTES as u64);
-    if !is_ours {
-        let file = rewound(bytes, options)?;
-        return sequence(decoders, file, output, options, on_event);
+    let reader = || mender.bytes().reader().map_err(Error::io("read", &options.input));
+    if !has_records(mender.bytes()) {
+        return sequence(decoders, reader()?, output, options, on_event);
     }
     // Several containers one after the other, or a damaged one. Nothing may be written before that is known.
-    let file = rewound(bytes, options)?;
-    let again = file.try_clone().map_err(Error::io("read", &options.input))?;
     let whole = DecompressOptions { range: None, ..options.clone() };
-    let strict = sequence(decoders, file, &mut std::io::sink(), &whole, &|_| {});
-    let file = rewound(FileBytes::new(again).map_err(Error::io("read", &options.input))?, options)?;
+    let strict = sequence(decoders, reader()?, &mut std::io::sink(), &whole, &|_| {});
     match strict {
         Ok(_) if options.range.is_some() => return Err(no_single_container(options)),
-        Ok(_) => return sequence(decoders, file, output, options, on_event),
+        Ok(_) => return sequence(decoders, reader()?, output, options, on_event),
         // Of the machine, not of the file.
         Err(e @ (Error::Usage(_) | Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. })) => {
             return Err(e);
         }
         Err(_) => {}
     }
-    let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
-    let mender = Mender::new(&bytes, 1);
     let survey = mender.scanned().ok_or_else(|| no_records(options))?;
     if survey.has_strangers && options.range.is_some() {
         return Err(no_single_container(options));
     }
-    let mut summary = indexed::decompress(decoders, &bytes, survey, output, options, on_event)?;
+    let mut summary = indexed::decompress(decoders, &mender, survey, output, options, on_event)?;
     summary.warnings.push("the container is damaged; `clipsmaster-host verify` tells where".into());
     Ok(summary)
 }
@@ -150,12 +145,6 @@ fn no_single_container(options: &DecompressOptions) -> Error {
 fn no_records(options: &DecompressOptions) -> Error {
     let problem = "no record of the container can be found any more".into();
     Error::Container { input: options.input.display().to_string(), problem }
-}
-
-fn rewound(bytes: FileBytes, options: &DecompressOptions) -> Result<File> {
-    let mut file = bytes.into_file();
-    file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &options.input))?;
-    Ok(file)
 }
 
 fn from_stream(
@@ -206,24 +195,21 @@ fn sequence(
 /// The original of another tool's file, as a reader.
 pub(crate) fn stream_decoder(
     decoders: &Decoders<'_>,
-    mut input: impl Read + Send + 'static,
+    input: impl Read + Send + 'static,
     options: &DecompressOptions,
 ) -> Result<StreamDecoder> {
-    let mut head = Vec::new();
-    let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
-    read.map_err(Error::io("read", &options.input))?;
-    let algorithm = detect(decoders.host(), &head, options)?;
+    let (algorithm, input) = detected(decoders.host(), input, options)?;
     let decompressor = decoders.streaming(&algorithm)?;
     let link = decompressor.streaming_link();
     let link = link.ok_or_else(|| Error::Usage(format!("no plugin for {algorithm} decodes streams")))?;
     let memory = options.memory_bytes.unwrap_or_else(super::default_memory_bytes);
-    decompressor.decoder(link, Cursor::new(head).chain(input), memory, &options.input)
+    decompressor.decoder(link, input, memory, &options.input)
 }
 
 /// Another tool's file.
 fn foreign(
     decoders: &Decoders<'_>,
-    mut input: impl Read + Send + 'static,
+    input: impl Read + Send + 'static,
     output: &mut impl Write,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
@@ -234,13 +220,10 @@ fn foreign(
             options.input.display()
         )));
     }
-    let mut head = Vec::new();
-    let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
-    read.map_err(Error::io("read", &options.input))?;
-    let algorithm = detect(decoders.host(), &head, options)?;
+    let (algorithm, input) = detected(decoders.host(), input, options)?;
     let (frames, streams) = (decoders.of(&algorithm)?, decoders.streaming(&algorithm)?);
     let decompressors = foreign::Decompressors { frames: &frames, streams: &streams };
-    let (input, holds_records) = Watched::new(Cursor::new(head).chain(input));
+    let (input, holds_records) = Watched::new(input);
     // What a bare format contains is nobody's business.
     let is_bare = is_bare(decoders.host(), options);
     let (done, rest) = foreign::decompress(decompressors, input, output, options, on_event)?;
@@ -251,6 +234,14 @@ fn foreign(
         return Err(Error::Container { input, problem: problem.into() });
     }
     Ok((done, rest))
+}
+
+/// The algorithm of `input`, and all of it again.
+fn detected<R: Read>(host: &Host, mut input: R, options: &DecompressOptions) -> Result<(String, Rest<R>)> {
+    let mut head = Vec::new();
+    let read = (&mut input).take(DETECT_BYTES as u64).read_to_end(&mut head);
+    read.map_err(Error::io("read", &options.input))?;
+    Ok((detect(host, &head, options)?, Cursor::new(head).chain(input)))
 }
 
 fn detect(host: &Host, head: &[u8], options: &DecompressOptions) -> Result<String> {

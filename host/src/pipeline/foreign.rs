@@ -21,7 +21,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 /// Largest unit that is held in memory, in bytes, before and after decoding.
@@ -74,10 +73,10 @@ struct Plan {
 /// As many workers as memory allows with units of a useful size; `None` when that is not even one.
 fn plan(algorithm: &str, options: &DecompressOptions) -> Option<Plan> {
     const HIGHEST_LEVEL: i32 = 9;
-    let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let threads = memory::threads(options.threads);
     let allowed = options.memory_bytes.unwrap_or_else(default_memory_bytes);
     let worker_bytes = algorithm::decoder_bytes(algorithm, HIGHEST_LEVEL);
-    (1..=threads.max(1) as u64).rev().find_map(|workers| {
+    (1..=threads as u64).rev().find_map(|workers| {
         let items = workers + 2;
         // Each item has its frames and what they decode to; the reader's buffer may be copied once to grow.
         let unit_bytes = allowed.checked_sub(workers * worker_bytes)? / (2 * items + 2);

@@ -35,25 +35,25 @@ enum State {
     Lost(String),
 }
 
-/// Decompresses the wanted range of what `survey` found in `bytes`.
+/// Decompresses the wanted range of what `survey`, of `mender`'s, found.
 ///
 /// # Errors
 /// [`Error::Container`] where something is lost and `options` do not allow that; all before it has been written.
-pub(crate) fn decompress<B: Bytes + ?Sized>(
+pub(crate) fn decompress<B: Bytes>(
     decoders: &Decoders<'_>,
-    bytes: &B,
+    mender: &Mender<B>,
     survey: &Survey,
     output: &mut impl Write,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
+    let bytes = mender.bytes();
     let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
     let wanted = wanted(survey, options)?;
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
     let lanes = sequential::lanes(&file, options, &mut summary)?;
-    let mender = Mender::new(bytes, lanes.workers.max(1));
     let alone = Mutex::new(());
     let overlaps = |p: &Piece| p.range.start < wanted.end && wanted.start < p.range.end;
     let mut pieces = survey.pieces().into_iter().filter(overlaps);
@@ -90,7 +90,7 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
             }
             Err(bad) => {
                 let _alone = crate::sync::lock(&alone);
-                mend(decoders, &mender, entry, bad, &mut item.raw)?
+                mend(decoders, mender, entry, bad, &mut item.raw)?
             }
         };
         if options.on_damage == OnDamage::Error && matches!(item.state, State::Lost(_)) {
@@ -119,14 +119,14 @@ pub(crate) fn decompress<B: Bytes + ?Sized>(
 }
 
 /// The original bytes of `entry` into `raw`, mended if need be.
-pub(crate) fn decode_or_mend<B: Bytes + ?Sized>(
+pub(crate) fn decode_or_mend<B: Bytes>(
     decoders: &Decoders<'_>,
-    bytes: &B,
-    mender: &Mender<'_, B>,
+    mender: &Mender<B>,
     entry: &Entry,
     raw: &mut Vec<u8>,
 ) -> Result<Option<Mended>> {
-    let frame = bytes.get(entry.frame_offset, entry.chunk.frame_bytes as usize).unwrap_or_default();
+    let frame = mender.bytes().get(entry.frame_offset, entry.chunk.frame_bytes as usize);
+    let frame = frame.unwrap_or_default();
     let Err(bad) = decoders.decode(entry, &frame, raw) else { return Ok(None) };
     match mend(decoders, mender, entry, bad, raw)? {
         State::Mended(how) => Ok(Some(how)),
@@ -135,9 +135,9 @@ pub(crate) fn decode_or_mend<B: Bytes + ?Sized>(
 }
 
 /// Gets `entry` back into `raw`, by any means.
-fn mend<B: Bytes + ?Sized>(
+fn mend<B: Bytes>(
     decoders: &Decoders<'_>,
-    mender: &Mender<'_, B>,
+    mender: &Mender<B>,
     entry: &Entry,
     bad: Bad,
     raw: &mut Vec<u8>,

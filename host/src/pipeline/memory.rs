@@ -1,7 +1,7 @@
 //! How many threads and chunks a memory limit allows.
 
 use crate::size;
-use std::{fmt, time::Duration};
+use std::{fmt, thread, time::Duration};
 
 /// What a job takes.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,11 @@ impl fmt::Display for Short {
         let (needed, allowed) = (size::binary(self.needed), size::binary(self.allowed));
         write!(f, "needs {needed} of memory, and {allowed} are allowed (--memory-limit)")
     }
+}
+
+/// Threads asked for, or as many as there are processors.
+pub(crate) fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
 /// Fits up to `threads` into `limit`, or into what is free where there is none: then one thread is always granted.

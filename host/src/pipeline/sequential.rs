@@ -10,10 +10,7 @@ use crate::{
     Error, Result, algorithm,
     container::{Entry, FileInfo, Reader},
 };
-use std::{
-    io::{Read, Write},
-    thread,
-};
+use std::io::{Read, Write};
 
 /// Most memory for chunks beyond the necessary ones.
 const SPARE_BYTES: u64 = 16 << 20;
@@ -66,14 +63,13 @@ pub(crate) fn decompress<R: Read + Send>(
 
 /// Threads and chunks that memory allows for decompressing `file`.
 pub(super) fn lanes(file: &FileInfo, options: &DecompressOptions, summary: &mut Summary) -> Result<Lanes> {
-    let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let need = Need {
         fixed: 0,
         item: 2 * file.chunk_bytes + (64 << 10),
         worker: algorithm::decoder_bytes(&file.algorithm, file.level),
         spare: SPARE_BYTES,
     };
-    let fit = memory::fit(threads.max(1), options.memory_bytes, &need)
+    let fit = memory::fit(memory::threads(options.threads), options.memory_bytes, &need)
         .map_err(|short| Error::Usage(format!("{}: {short}", options.input.display())))?;
     summary.warnings.extend(fit.note);
     let workers = if fit.items < 2 { 0 } else { fit.workers };

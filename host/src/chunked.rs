@@ -4,8 +4,8 @@ use crate::{
     Compressor, Error, Host, Metadata, Request, Result, algorithm,
     container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
     pipeline::{
-        self, CompressOptions, Container, Decoders, DecompressOptions, Input, OnDamage, OnEvent, OutputFile,
-        Summary,
+        self, CompressOptions, Container, Decoders, DecompressOptions, Input, OnDamage, OnEvent, Output,
+        OutputFile, Summary,
     },
 };
 use serde::Serialize;
@@ -146,7 +146,7 @@ impl Host {
             &Decoders::new(self, None),
             &mender,
             survey,
-            &mut out,
+            &mut Output::Stream(&mut out),
             &options,
             &|_| {},
         ) {
@@ -248,7 +248,7 @@ impl Host {
         let options =
             DecompressOptions { input: input.to_owned(), output: output.to_owned(), ..options.clone() };
         let mut out = OutputFile::create(output, overwrite)?;
-        let summary = pipeline::decompress(self, source, &mut out, &options, on_event)?;
+        let summary = pipeline::decompress(self, source, Output::File(&mut out), &options, on_event)?;
         out.publish(Some(&meta))?;
         Ok(summary)
     }

@@ -1,12 +1,13 @@
 //! Compressing and decompressing with the best implementation, and with the next one when it fails.
 
-use crate::{Error, Result, algorithm, registry::Entry, selection::Ranked, sync::lock};
+use crate::{Error, Result, algorithm, buffer, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
     self as api, ErrorKind, Options,
     abi::import::{self, Instance, StreamDecoder},
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::TryReserveError,
     io::Read,
     path::Path,
     sync::{
@@ -129,7 +130,9 @@ impl Compressor {
             loop {
                 let (chunk, after) = rest.split_at(rest.len().min(most));
                 let needed = front + len + checked_bound(instance, chunk.len())?;
-                if out.len() < needed {
+                if len == 0 {
+                    grow(out, needed)?;
+                } else if out.len() < needed {
                     out.resize(needed, 0);
                 }
                 len += instance.compress(chunk, &mut out[front + len..])?;
@@ -153,7 +156,8 @@ impl Compressor {
     /// # Errors
     /// [`Error::Mismatch`] when other bytes come back.
     pub(crate) fn verify(&self, raw: &[u8], frame: &[u8], decoded: &mut Vec<u8>) -> Result<()> {
-        decoded.resize(raw.len(), 0);
+        let no_memory = |_| Error::Usage(format!("no memory to verify a chunk of {} bytes", raw.len()));
+        buffer::resize(decoded, raw.len()).map_err(no_memory)?;
         self.decode_frame(frame, decoded, |out| out == raw).map_err(|e| {
             Error::Mismatch(format!(
                 "{} wrote a frame that does not decode to its input ({e})",
@@ -322,14 +326,10 @@ fn zeroed(len: usize) -> api::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Makes `out` at least `len` bytes long.
+/// Makes `out` at least `len` bytes long; what was in it may be lost.
 fn grow(out: &mut Vec<u8>, len: usize) -> api::Result<()> {
-    if out.len() < len {
-        let more = len - out.len();
-        out.try_reserve_exact(more).map_err(|e| api::Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
-        out.resize(len, 0);
-    }
-    Ok(())
+    let no_memory = |e: TryReserveError| api::Error::new(ErrorKind::OutOfMemory, e.to_string());
+    if out.len() < len { buffer::resize(out, len).map_err(no_memory) } else { Ok(()) }
 }
 
 fn decompress_sized(instance: &mut Instance, data: &[u8], len: u64) -> api::Result<Vec<u8>> {

@@ -21,6 +21,7 @@
 mod adaptors;
 pub mod algorithm;
 mod benchmark;
+mod buffer;
 mod chunked;
 mod compressor;
 mod config;

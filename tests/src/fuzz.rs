@@ -7,7 +7,7 @@ use crate::campaign::{
 };
 use clipsmaster_host::{
     ChunkedReader, Host, Restored, SeekableReader, chunked_header_info, health,
-    pipeline::{self, DecompressOptions, Input, OnDamage},
+    pipeline::{self, DecompressOptions, Input, OnDamage, Output},
 };
 use clipsmaster_plugin_api::{Options, abi::import::Codec};
 use std::{
@@ -83,7 +83,7 @@ impl io::Write for Limited {
 
 fn decompressed(host: &Host, input: Input, options: &DecompressOptions) -> Option<Vec<u8>> {
     let mut out = Limited(Vec::new());
-    pipeline::decompress(host, input, &mut out, options, &|_| {}).ok().map(|_| out.0)
+    pipeline::decompress(host, input, Output::Stream(&mut out), options, &|_| {}).ok().map(|_| out.0)
 }
 
 /// The reader of containers, in memory, in files and from pipes: those that succeed agree.

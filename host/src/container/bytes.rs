@@ -1,5 +1,6 @@
 //! Random access to a file or to memory.
 
+use crate::buffer;
 use std::{
     fs::File,
     io::{self, Seek},
@@ -36,8 +37,7 @@ pub(crate) trait Bytes: Sync {
             return None;
         }
         let mut buffer = Vec::new();
-        buffer.try_reserve_exact(len).ok()?;
-        buffer.resize(len, 0);
+        buffer::resize(&mut buffer, len).ok()?;
         self.read_lossy(&mut buffer, at);
         Some(buffer)
     }

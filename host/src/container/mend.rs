@@ -8,7 +8,7 @@ use super::{
     payload::Table,
     survey::Survey,
 };
-use crate::sync::lock;
+use crate::{buffer, sync::lock};
 use std::sync::{
     Mutex, OnceLock,
     atomic::{AtomicU64, Ordering},
@@ -224,8 +224,7 @@ impl<B: Bytes> Mender<B> {
 
 fn zeroed(len: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).ok()?;
-    bytes.resize(len, 0);
+    buffer::resize(&mut bytes, len).ok()?;
     Some(bytes)
 }
 

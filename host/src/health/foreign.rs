@@ -5,7 +5,7 @@ use crate::{
     Compressor, DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::{self, Bytes},
     foreign::{Step, splitter},
-    pipeline::{self, DecompressOptions, Event, Input, OnEvent, Summary},
+    pipeline::{self, DecompressOptions, Event, Input, OnEvent, Output, Summary},
 };
 use memchr::memmem;
 use std::{
@@ -33,7 +33,7 @@ pub(super) fn verify(host: &Host, path: &Path, bytes: &impl Bytes, on_event: OnE
     let mut health = Health::new(format!("{algorithm} file of another tool"), bytes.len(), true);
     let file = File::open(path).map_err(Error::io("read", path))?;
     let options = DecompressOptions { input: path.to_owned(), ..DecompressOptions::default() };
-    match pipeline::decompress(host, Input::File(file), &mut io::sink(), &options, on_event) {
+    match pipeline::decompress(host, Input::File(file), Output::Stream(&mut io::sink()), &options, on_event) {
         Ok(summary) => {
             health.raw_bytes = Some(summary.output_bytes);
             health.chunks = summary.chunks;

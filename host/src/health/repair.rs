@@ -4,7 +4,7 @@ use super::{Condition, Health, create, foreign, open, verify};
 use crate::{
     Error, Host, Result,
     container::{Bytes, Carrier, FileInfo, Mender, Writer, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent, OutputFile},
+    pipeline::{self, Decoders, DecompressOptions, Event, OnDamage, OnEvent, Output, OutputFile},
 };
 use std::{
     io::Write,
@@ -137,7 +137,14 @@ pub fn salvage(
     let mut summary = match mender.survey() {
         Some(survey) => {
             let decoders = Decoders::new(host, None);
-            pipeline::decompress_indexed(&decoders, &mender, survey, &mut out, &options, on_event)?
+            pipeline::decompress_indexed(
+                &decoders,
+                &mender,
+                survey,
+                &mut Output::File(&mut out),
+                &options,
+                on_event,
+            )?
         }
         None => foreign::salvage(host, path, &bytes, &mut out, on_event)?,
     };

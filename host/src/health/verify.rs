@@ -4,7 +4,7 @@ use super::{Health, foreign, open};
 use crate::{
     Error, Host, Result,
     container::{self, Bytes, Entry, Mender, Opened, Reader, Survey, has_records},
-    pipeline::{self, Decoders, DecompressOptions, Event, Input, OnEvent},
+    pipeline::{self, Decoders, DecompressOptions, Event, Input, OnEvent, Output},
 };
 use std::{
     fs::File,
@@ -39,7 +39,13 @@ fn decoded(host: &Host, path: &Path, bytes: u64, on_event: OnEvent<'_>) -> Resul
     let file = File::open(path).map_err(Error::io("read", path))?;
     let options = DecompressOptions { input: path.to_owned(), ..DecompressOptions::default() };
     // As a stream: in a file, damage would be mended.
-    match pipeline::decompress(host, Input::Stream(Box::new(file)), &mut io::sink(), &options, on_event) {
+    match pipeline::decompress(
+        host,
+        Input::Stream(Box::new(file)),
+        Output::Stream(&mut io::sink()),
+        &options,
+        on_event,
+    ) {
         Ok(summary) => {
             let format = "frames of other tools, with containers among or within them".to_owned();
             let mut health = Health::new(format, bytes, true);

@@ -6,7 +6,7 @@ use super::{
     ordered,
 };
 use crate::{
-    Compressor, Error, Result, algorithm,
+    Compressor, Error, Result, algorithm, buffer,
     container::{
         self, Carrier, ChunkInfo, FileInfo, MARK_BYTES, MAX_CHUNK_BYTES, Writer, group_memory_bytes,
     },
@@ -268,10 +268,14 @@ fn fill(
     options: &CompressOptions,
 ) -> Result<()> {
     if chunk.input.len() != chunk_bytes {
-        chunk.input = vec![0; chunk_bytes];
+        buffer::resize(&mut chunk.input, chunk_bytes).map_err(|_| no_memory(chunk_bytes))?;
     }
     chunk.input_len = fill_from(input, &mut chunk.input, options)?;
     Ok(())
+}
+
+fn no_memory(len: usize) -> Error {
+    Error::Usage(format!("no memory for a chunk of {len} bytes; a smaller --chunk-size needs less"))
 }
 
 /// Reads until `buffer` is full or the input ends; the bytes read. (`Read::read_to_end` would read in small steps.)

@@ -1,6 +1,6 @@
 //! Decoding and checking the chunks of containers.
 
-use crate::{Compressor, Error, Host, Request, Result, algorithm, container::Entry, sync::lock};
+use crate::{Compressor, Error, Host, Request, Result, algorithm, buffer, container::Entry, sync::lock};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -77,10 +77,9 @@ impl<'a> Decoders<'a> {
             return self.decode(entry, frame, raw).is_ok();
         }
         let len = chunk.raw_bytes as usize;
-        if raw.len() < len && raw.try_reserve_exact(len - raw.len()).is_err() {
+        if buffer::resize(raw, len).is_err() {
             return false;
         }
-        raw.resize(len, 0);
         let is_right = |raw: &[u8]| XxHash3_128::oneshot(raw) == chunk.raw_hash;
         crc32fast::hash(frame) == chunk.frame_crc
             && self.of(&chunk.algorithm).is_ok_and(|decoder| decoder.accepts_frame(frame, raw, is_right))
@@ -93,11 +92,7 @@ impl<'a> Decoders<'a> {
             return Err(Bad::Frame);
         }
         let len = chunk.raw_bytes as usize;
-        if raw.len() < len {
-            let more = len - raw.len();
-            raw.try_reserve_exact(more).map_err(|_| Bad::Decoder(no_memory(len)))?;
-        }
-        raw.resize(len, 0);
+        buffer::resize(raw, len).map_err(|_| Bad::Decoder(no_memory(len)))?;
         if chunk.filter != 0 {
             let what = format!("filter {} of chunk {}", chunk.filter, chunk.number);
             return Err(Bad::Decoder(Error::Usage(format!("{what} needs a later version"))));
@@ -121,6 +116,7 @@ impl<'a> Decoders<'a> {
     }
 }
 
-fn no_memory(len: usize) -> Error {
+/// A buffer that could not be had.
+pub(super) fn no_memory(len: usize) -> Error {
     Error::Usage(format!("no memory for a chunk of {len} bytes"))
 }

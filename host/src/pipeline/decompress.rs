@@ -1,6 +1,6 @@
 //! Decompression: finds out what the input is, and which way through it.
 
-use super::{Event, OnEvent, Summary, decode::Decoders, foreign, indexed, memory, sequential};
+use super::{Event, OnEvent, Output, Summary, decode::Decoders, foreign, indexed, memory, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::{self, FileBytes, Mender, Opened, Rest, Watched, has_records},
@@ -8,7 +8,7 @@ use crate::{
 use clipsmaster_plugin_api::abi::import::StreamDecoder;
 use std::{
     fs::File,
-    io::{Cursor, Read, Write},
+    io::{self, Cursor, Read, Write},
     ops::Range,
     path::PathBuf,
     sync::atomic::Ordering,
@@ -73,15 +73,15 @@ impl std::fmt::Debug for Input {
 pub fn decompress(
     host: &Host,
     input: Input,
-    output: &mut impl Write,
+    mut output: Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
     let start = Instant::now();
     let decoders = Decoders::new(host, options.implementation.clone());
     let mut summary = match input {
-        Input::File(file) => from_file(&decoders, file, output, options, on_event)?,
-        Input::Stream(stream) => from_stream(&decoders, stream, output, options, on_event)?,
+        Input::File(file) => from_file(&decoders, file, &mut output, options, on_event)?,
+        Input::Stream(stream) => from_stream(&decoders, stream, &mut output, options, on_event)?,
     };
     output.flush().map_err(Error::io("write", &options.output))?;
     summary.warnings.extend(decoders.failures());
@@ -92,7 +92,7 @@ pub fn decompress(
 fn from_file(
     decoders: &Decoders<'_>,
     file: File,
-    output: &mut impl Write,
+    output: &mut Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
@@ -110,7 +110,7 @@ fn from_file(
     }
     // Several containers one after the other, or a damaged one. Nothing may be written before that is known.
     let whole = DecompressOptions { range: None, ..options.clone() };
-    let strict = sequence(decoders, reader()?, &mut std::io::sink(), &whole, &|_| {});
+    let strict = sequence(decoders, reader()?, &mut Output::Stream(&mut io::sink()), &whole, &|_| {});
     match strict {
         Ok(_) if options.range.is_some() => return Err(no_single_container(options)),
         Ok(_) => return sequence(decoders, reader()?, output, options, on_event),
@@ -150,7 +150,7 @@ fn no_records(options: &DecompressOptions) -> Error {
 fn from_stream(
     decoders: &Decoders<'_>,
     input: Box<dyn Read + Send>,
-    output: &mut impl Write,
+    output: &mut Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
@@ -167,7 +167,7 @@ fn from_stream(
 fn sequence(
     decoders: &Decoders<'_>,
     input: impl Read + Send + 'static,
-    output: &mut impl Write,
+    output: &mut Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
@@ -210,7 +210,7 @@ pub(crate) fn stream_decoder(
 fn foreign(
     decoders: &Decoders<'_>,
     input: impl Read + Send + 'static,
-    output: &mut impl Write,
+    output: &mut Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<(Summary, Option<foreign::Rest>)> {

@@ -1,16 +1,20 @@
 //! Containers in files and in memory: any range, in parallel, and what is damaged is mended on the way.
 
 use super::{
-    DecompressOptions, Event, OnDamage, OnEvent, Summary,
-    decode::{Bad, Decoders},
-    ordered, sequential,
+    DecompressOptions, Event, OnDamage, OnEvent, Output, Summary,
+    decode::{Bad, Decoders, no_memory},
+    ordered,
+    output::Places,
+    sequential,
 };
 use crate::{
     Error, Result,
+    buffer::{self, Pool},
     container::{Bytes, Entry, FileInfo, Mended, Mender, Piece, Survey},
 };
 use std::{
     io::Write,
+    mem,
     ops::Range,
     sync::{
         Mutex,
@@ -22,7 +26,6 @@ use std::{
 #[derive(Default)]
 struct Item {
     piece: Option<Piece>,
-    frame: Vec<u8>,
     raw: Vec<u8>,
     state: State,
 }
@@ -43,71 +46,47 @@ pub(crate) fn decompress<B: Bytes>(
     decoders: &Decoders<'_>,
     mender: &Mender<B>,
     survey: &Survey,
-    output: &mut impl Write,
+    output: &mut Output<'_>,
     options: &DecompressOptions,
     on_event: OnEvent<'_>,
 ) -> Result<Summary> {
-    let bytes = mender.bytes();
-    let mut summary = Summary { input_bytes: bytes.len(), ..Summary::default() };
+    let mut summary = Summary { input_bytes: mender.bytes().len(), ..Summary::default() };
     let wanted = wanted(survey, options)?;
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
     let lanes = sequential::lanes(&file, options, &mut summary)?;
-    let alone = Mutex::new(());
     let overlaps = |p: &Piece| p.range.start < wanted.end && wanted.start < p.range.end;
     let mut pieces = survey.pieces().into_iter().filter(overlaps);
     let fill = |item: &mut Item| {
         item.piece = pieces.next();
         item.state = State::Sound;
-        let entry = item.piece.as_ref().and_then(|p| p.entry.as_ref());
-        if let Some(entry) = entry {
-            // What is beyond the end of the file stays short, which the check of its length notices.
-            item.frame.clear();
-            if entry.frame_offset.saturating_add(entry.chunk.frame_bytes.into()) <= bytes.len() {
-                item.frame.resize(entry.chunk.frame_bytes as usize, 0);
-                bytes.read_lossy(&mut item.frame, entry.frame_offset);
-            }
-        }
         Ok(item.piece.is_some())
     };
-    // Where the job is lost: the first place, since that is what is told.
-    let lost_at = AtomicU64::new(u64::MAX);
-    let work = |item: &mut Item| {
-        let Some(entry) = item.piece.as_ref().and_then(|p| p.entry.as_ref()) else {
-            let is_end = item.piece.as_ref().is_some_and(|p| p.range.end == u64::MAX);
-            let strangers =
-                "other content stands before or behind the container; cut the file where each begins";
-            let why = if survey.has_strangers && is_end { strangers } else { "nothing is left of it" };
-            item.state = State::Lost(why.into());
-            return Ok(());
-        };
-        item.state = match decoders.decode(entry, &item.frame, &mut item.raw) {
-            Ok(()) => State::Sound,
-            // Once the job is lost, what comes behind need not be mended.
-            Err(_) if entry.chunk.raw_offset > lost_at.load(Ordering::Relaxed) => {
-                State::Lost("not tried".into())
-            }
-            Err(bad) => {
-                let _alone = crate::sync::lock(&alone);
-                mend(decoders, mender, entry, bad, &mut item.raw)?
-            }
-        };
-        if options.on_damage == OnDamage::Error && matches!(item.state, State::Lost(_)) {
-            lost_at.fetch_min(entry.chunk.raw_offset, Ordering::Relaxed);
-        }
-        Ok(())
+    // Where what is lost is left out, the places of what follows are not known before.
+    let places = if options.on_damage == OnDamage::Error { Places::of(output) } else { Ok(None) };
+    let places = places.map_err(Error::io("write", &options.output))?;
+    let job = Job {
+        decoders,
+        mender,
+        survey,
+        options,
+        wanted: wanted.clone(),
+        places,
+        frames: Pool::default(),
+        raws: Pool::default(),
+        mending: Mutex::default(),
+        lost_at: AtomicU64::new(u64::MAX),
     };
-    let mut taker =
-        Taker { output, wanted: wanted.clone(), options, survey, summary: &mut summary, mended: Vec::new() };
+    let mut taker = Taker { output, job: &job, summary: &mut summary, mended: Vec::new() };
     let take = |item: &mut Item| {
-        taker.take(item, decoders)?;
+        taker.take(item)?;
         if let Some(piece) = &item.piece {
             on_event(Event::Done(piece.entry.as_ref().map_or(0, |e| e.frame_offset)));
         }
         Ok(())
     };
-    ordered(lanes, fill, work, take, &|| decoders.name(&file.algorithm), on_event)?;
+    ordered(lanes, fill, |item| job.work(item), take, &|| decoders.name(&file.algorithm), on_event)?;
     let mended = taker.mended;
     if !mended.is_empty() {
         let how = mended.join("; ");
@@ -115,7 +94,100 @@ pub(crate) fn decompress<B: Bytes>(
             "damage was mended while reading ({how}); `clipsmaster-host repair` makes a sound file"
         ));
     }
+    if let Some(places) = job.places {
+        places.close(summary.output_bytes).map_err(Error::io("write", &options.output))?;
+    }
     Ok(summary)
+}
+
+/// What workers share.
+struct Job<'a, B: Bytes> {
+    decoders: &'a Decoders<'a>,
+    mender: &'a Mender<B>,
+    survey: &'a Survey,
+    options: &'a DecompressOptions,
+    wanted: Range<u64>,
+    /// Where workers write, if they do.
+    places: Option<Places>,
+    frames: Pool,
+    raws: Pool,
+    /// One mends at a time.
+    mending: Mutex<()>,
+    /// Where the job is lost: the first place, since that is what is told.
+    lost_at: AtomicU64,
+}
+
+impl<B: Bytes> Job<'_, B> {
+    fn work(&self, item: &mut Item) -> Result<()> {
+        let Some(piece) = &item.piece else { return Ok(()) };
+        let Some(entry) = &piece.entry else {
+            item.state = State::Lost(self.why_nothing(piece).into());
+            return Ok(());
+        };
+        item.raw = self.raws.take();
+        item.state = self.decode(entry, &mut item.raw)?;
+        if matches!(item.state, State::Lost(_)) {
+            if self.options.on_damage == OnDamage::Error {
+                self.lost_at.fetch_min(entry.chunk.raw_offset, Ordering::Relaxed);
+            }
+        } else if let Some(places) = &self.places {
+            // By whoever has it in the cache, and the buffer is free again.
+            let (wanted, at) = self.wanted_of(piece, &item.raw);
+            places.write(wanted, at).map_err(Error::io("write", &self.options.output))?;
+            self.raws.give(mem::take(&mut item.raw));
+        }
+        Ok(())
+    }
+
+    fn decode(&self, entry: &Entry, raw: &mut Vec<u8>) -> Result<State> {
+        let mut frame = self.frames.take();
+        read_frame(self.mender.bytes(), entry, &mut frame)?;
+        let decoded = self.decoders.decode(entry, &frame, raw);
+        self.frames.give(frame);
+        match decoded {
+            Ok(()) => Ok(State::Sound),
+            // Once the job is lost, what comes behind need not be mended.
+            Err(_) if entry.chunk.raw_offset > self.lost_at.load(Ordering::Relaxed) => {
+                Ok(State::Lost("not tried".into()))
+            }
+            Err(bad) => {
+                let _alone = crate::sync::lock(&self.mending);
+                mend(self.decoders, self.mender, entry, bad, raw)
+            }
+        }
+    }
+
+    fn why_nothing(&self, piece: &Piece) -> &'static str {
+        if self.survey.has_strangers && piece.range.end == u64::MAX {
+            "other content stands before or behind the container; cut the file where each begins"
+        } else {
+            "nothing is left of it"
+        }
+    }
+
+    /// What is wanted of `piece`, which is `raw`, and where in the output it belongs.
+    fn wanted_of<'r>(&self, piece: &Piece, raw: &'r [u8]) -> (&'r [u8], u64) {
+        let range = self.range(piece);
+        let start = (range.start - piece.range.start) as usize;
+        let len = range.end.saturating_sub(range.start) as usize;
+        (raw.get(start..start + len).unwrap_or_default(), range.start - self.wanted.start)
+    }
+
+    /// The wanted part of what `piece` covers of the original.
+    fn range(&self, piece: &Piece) -> Range<u64> {
+        piece.range.start.max(self.wanted.start)..piece.range.end.min(self.wanted.end)
+    }
+}
+
+/// Reads the frame of `entry`. What is beyond the end of the file stays short, which the check of its length notices.
+fn read_frame(bytes: &impl Bytes, entry: &Entry, frame: &mut Vec<u8>) -> Result<()> {
+    frame.clear();
+    let len = entry.chunk.frame_bytes as usize;
+    if entry.frame_offset.saturating_add(len as u64) <= bytes.len() {
+        buffer::resize(frame, len).map_err(|_| no_memory(len))?;
+        bytes.read_lossy(frame, entry.frame_offset);
+    }
+    Ok(())
 }
 
 /// The original bytes of `entry` into `raw`, mended if need be.
@@ -171,36 +243,38 @@ fn wanted(survey: &Survey, options: &DecompressOptions) -> Result<Range<u64>> {
     Ok(range.clone())
 }
 
-struct Taker<'a, W> {
+struct Taker<'a, B: Bytes, W> {
     output: &'a mut W,
-    wanted: Range<u64>,
-    options: &'a DecompressOptions,
-    survey: &'a Survey,
+    job: &'a Job<'a, B>,
     summary: &'a mut Summary,
     mended: Vec<String>,
 }
 
-impl<W: Write> Taker<'_, W> {
-    fn take(&mut self, item: &Item, decoders: &Decoders<'_>) -> Result<()> {
+impl<B: Bytes, W: Write> Taker<'_, B, W> {
+    fn take(&mut self, item: &mut Item) -> Result<()> {
         let Some(piece) = &item.piece else { return Ok(()) };
-        let range = piece.range.start.max(self.wanted.start)..piece.range.end.min(self.wanted.end);
         let number = piece.entry.as_ref().map(|e| e.chunk.number);
+        let range = self.job.range(piece);
         match &item.state {
             State::Lost(why) => return self.lose(number, range, why),
             State::Mended(how) => self.mended.push(format!("chunk {}: {how}", number.unwrap_or_default())),
             State::Sound => {}
         }
-        let start = (range.start - piece.range.start) as usize;
-        let len = range.end.saturating_sub(range.start) as usize;
-        let raw = item.raw.get(start..start + len).unwrap_or_default();
-        self.write(raw)?;
-        self.summary.count(&decoders.name(piece.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
+        if self.job.places.is_some() {
+            self.summary.output_bytes += range.end - range.start;
+        } else {
+            let (wanted, _) = self.job.wanted_of(piece, &item.raw);
+            self.write(wanted)?;
+            self.job.raws.give(mem::take(&mut item.raw));
+        }
+        let algorithm = piece.entry.as_ref().map_or("", |e| &e.chunk.algorithm);
+        self.summary.count(&self.job.decoders.name(algorithm));
         Ok(())
     }
 
     fn write(&mut self, raw: &[u8]) -> Result<()> {
         self.summary.output_bytes += raw.len() as u64;
-        self.output.write_all(raw).map_err(Error::io("write", &self.options.output))
+        self.output.write_all(raw).map_err(Error::io("write", &self.job.options.output))
     }
 
     fn lose(&mut self, number: Option<u64>, range: Range<u64>, why: &str) -> Result<()> {
@@ -210,15 +284,16 @@ impl<W: Write> Taker<'_, W> {
         };
         let to = if range.end == u64::MAX { "the end".into() } else { range.end.to_string() };
         let problem = format!("{what} is lost (bytes {}..{to} of the original): {why}", range.start);
-        if self.options.on_damage == OnDamage::Error {
-            let input = self.options.input.display().to_string();
+        if self.job.options.on_damage == OnDamage::Error {
+            let input = self.job.options.input.display().to_string();
             let hint = "`--on-damage skip` or `zero` gets the rest, `clipsmaster-host verify` tells more";
             return Err(Error::Container { input, problem: format!("{problem}; {hint}") });
         }
         self.summary.lost.push((range.start, range.end));
         self.summary.warnings.push(problem);
         // An end that nothing tells the place of cannot be filled.
-        if self.options.on_damage == OnDamage::Zero && range.end != u64::MAX && self.is_believable(&range) {
+        if self.job.options.on_damage == OnDamage::Zero && range.end != u64::MAX && self.is_believable(&range)
+        {
             self.zeros(range.end - range.start)?;
         }
         Ok(())
@@ -227,7 +302,7 @@ impl<W: Write> Taker<'_, W> {
     /// Sizes come from the file: no more zeros than the chunks there could have held.
     fn is_believable(&self, range: &Range<u64>) -> bool {
         let largest =
-            self.survey.file.as_ref().map_or(crate::container::MAX_CHUNK_BYTES as u64, |f| f.chunk_bytes);
+            self.job.survey.file.as_ref().map_or(crate::container::MAX_CHUNK_BYTES as u64, |f| f.chunk_bytes);
         let chunks = self.summary.input_bytes / 64 + 1;
         range.end - range.start <= largest.saturating_mul(chunks)
     }

@@ -16,7 +16,7 @@ mod stream;
 
 pub use compress::{CompressOptions, Container, compress, default_chunk_bytes};
 pub use decompress::{DecompressOptions, Input, OnDamage, decompress};
-pub use output::OutputFile;
+pub use output::{Output, OutputFile};
 
 pub(crate) use compress::ChunkSink;
 pub(crate) use decode::{Bad, Decoders};

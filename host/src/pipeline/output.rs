@@ -4,13 +4,73 @@ use crate::{Error, Result};
 use rustix::fs::{self as sys, AtFlags, CWD, Mode, OFlags, RenameFlags};
 use std::{
     fs::{self, File, Metadata},
-    io::{self, Write},
+    io::{self, Seek, SeekFrom, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
+
+/// Where a result goes.
+pub enum Output<'a> {
+    /// A file under construction: workers write to their places in it themselves.
+    File(&'a mut OutputFile),
+    /// A pipe, a device, memory: front to back.
+    Stream(&'a mut dyn Write),
+}
+
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(data),
+            Self::Stream(stream) => stream.write(data),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
+/// What has been written of a file so far, to write behind that at any place.
+#[derive(Debug)]
+pub(super) struct Places {
+    file: File,
+    start: u64,
+}
+
+impl Places {
+    /// `None` where the output has no places.
+    pub(super) fn of(output: &Output<'_>) -> io::Result<Option<Self>> {
+        let Output::File(out) = output else { return Ok(None) };
+        let mut file = out.file.try_clone()?;
+        let start = file.stream_position()?;
+        Ok(Some(Self { file, start }))
+    }
+
+    /// Writes `data` at `at`; others may write elsewhere at the same time.
+    pub(super) fn write(&self, data: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(data, self.start + at)
+    }
+
+    /// What is written next comes behind the first `len` bytes.
+    pub(super) fn close(mut self, len: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.start + len)).map(drop)
+    }
+}
 
 /// A file under construction: without a name (`O_TMPFILE`), so that nothing is left behind even when the process is
 /// killed; where the file system cannot do that, under a temporary name beside its destination.

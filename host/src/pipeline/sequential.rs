@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     Error, Result, algorithm,
+    buffer::Pool,
     container::{Entry, FileInfo, Reader},
 };
 use std::io::{Read, Write};
 
 /// Most memory for chunks beyond the necessary ones.
-const SPARE_BYTES: u64 = 16 << 20;
+const SPARE_BYTES: u64 = 32 << 20;
 
 /// One chunk on its way.
 #[derive(Default)]
@@ -39,6 +40,7 @@ pub(crate) fn decompress<R: Read + Send>(
 ) -> Result<()> {
     let file = reader.file().clone();
     let lanes = lanes(&file, options, summary)?;
+    let pool = Pool::default();
     let fill = |item: &mut Item| {
         item.entry = reader.next(&mut item.frame)?;
         item.position = reader.position();
@@ -46,6 +48,7 @@ pub(crate) fn decompress<R: Read + Send>(
     };
     let work = |item: &mut Item| {
         let Some(entry) = &item.entry else { return Ok(()) };
+        item.raw = pool.take();
         decoders.decode(entry, &item.frame, &mut item.raw).map_err(|bad| match bad {
             Bad::Frame => damaged(entry, options),
             Bad::Decoder(e) => e,
@@ -54,6 +57,7 @@ pub(crate) fn decompress<R: Read + Send>(
     let take = |item: &mut Item| {
         output.write_all(&item.raw).map_err(Error::io("write", &options.output))?;
         summary.output_bytes += item.raw.len() as u64;
+        pool.give(std::mem::take(&mut item.raw));
         summary.count(&decoders.name(item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
         on_event(Event::Done(item.position));
         Ok(())

@@ -7,7 +7,7 @@ use super::{
 };
 use clipsmaster_host::{
     Request,
-    pipeline::{self, DecompressOptions, Input},
+    pipeline::{self, DecompressOptions, Input, Output},
 };
 use std::io::{self, Cursor, Read, Write};
 
@@ -89,7 +89,7 @@ impl Job<'_> {
     fn decompress(&self, input: Meagre, mut output: impl Write) -> bool {
         let options = DecompressOptions { threads: Some(1), ..DecompressOptions::default() };
         let input = Input::Stream(Box::new(input));
-        pipeline::decompress(self.setting.host, input, &mut output, &options, &|_| {}).is_ok()
+        pipeline::decompress(self.setting.host, input, Output::Stream(&mut output), &options, &|_| {}).is_ok()
     }
 
     /// Whether an output that is full there, or an input that fails there, is told.

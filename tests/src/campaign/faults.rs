@@ -6,7 +6,7 @@ use super::{
 };
 use clipsmaster_host::{
     Config, Host, Request,
-    pipeline::{self, CompressOptions, DecompressOptions, Input},
+    pipeline::{self, CompressOptions, DecompressOptions, Input, Output},
 };
 use clipsmaster_plugin_api::{Codec, Descriptor, Error, ErrorKind, Options, Result};
 use std::{
@@ -185,7 +185,7 @@ fn meet(host: &Host, raw: &[u8], fault: Fault, after: i64) -> Outcome {
     };
     let input = Input::Stream(Box::new(Cursor::new(packed)));
     let options = DecompressOptions { threads: Some(2), ..DecompressOptions::default() };
-    let Ok(second) = pipeline::decompress(host, input, &mut back, &options, &|_| {}) else {
+    let Ok(second) = pipeline::decompress(host, input, Output::Stream(&mut back), &options, &|_| {}) else {
         return Outcome::Refused;
     };
     let is_told = [&first.warnings[..], &second.warnings].concat().iter().any(|w| w.contains("took over"));

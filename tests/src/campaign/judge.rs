@@ -3,7 +3,7 @@
 use super::{damage::Rng, subject::Subject};
 use clipsmaster_host::{
     Host, Restored, SeekableReader, health,
-    pipeline::{DecompressOptions, Input, OnDamage, decompress},
+    pipeline::{DecompressOptions, Input, OnDamage, Output, Summary, decompress},
 };
 use std::{
     fs::{self, File},
@@ -241,16 +241,42 @@ pub(crate) fn in_memory(bytes: &[u8]) -> (File, PathBuf) {
 }
 
 fn file(host: &Host, bytes: &[u8], on_damage: OnDamage, truth: Truth<'_>) -> Outcome {
-    let input = Input::File(in_memory(bytes).0);
     let options = DecompressOptions { threads: Some(1), on_damage, ..DecompressOptions::default() };
-    let mut out = Vec::new();
-    let Ok(summary) = decompress(host, input, &mut out, &options, &|_| {}) else { return Outcome::Refused };
+    let (summary, out) = match file_to_file(host, bytes, &options) {
+        Ok(done) => done,
+        Err(outcome) => return outcome,
+    };
     let lost: Vec<Range<u64>> = summary.lost.iter().map(|(start, end)| *start..*end).collect();
     if lost.is_empty() {
         Outcome::right(out == truth.whole, !summary.warnings.is_empty())
     } else {
         partial(&out, &lost, on_damage, truth)
     }
+}
+
+/// Into a file of the scratch folder, which must not be there when it failed.
+fn file_to_file(
+    host: &Host,
+    bytes: &[u8],
+    options: &DecompressOptions,
+) -> Result<(Summary, Vec<u8>), Outcome> {
+    let (_file, path) = in_memory(bytes);
+    let output = new_path();
+    let done = host.decompress_file(&path, &output, false, options, &|_| {});
+    let out = fs::read(&output);
+    discard(&output);
+    match (done, out) {
+        (Ok(summary), Ok(out)) => Ok((summary, out)),
+        (Err(_), Err(_)) => Err(Outcome::Refused),
+        _ => Err(Outcome::Silent),
+    }
+}
+
+/// A path that nothing is at.
+fn new_path() -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("clipsmaster-judged-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+    std::env::temp_dir().join(name)
 }
 
 /// What was given must be all that was not lost, of one of the originals.
@@ -282,7 +308,7 @@ fn pipe(host: &Host, bytes: &[u8], original: &[u8]) -> Outcome {
     let input = Input::Stream(Box::new(Cursor::new(bytes.to_vec())));
     let options = DecompressOptions { threads: Some(1), ..DecompressOptions::default() };
     let mut out = Vec::new();
-    match decompress(host, input, &mut out, &options, &|_| {}) {
+    match decompress(host, input, Output::Stream(&mut out), &options, &|_| {}) {
         Err(_) => Outcome::Refused,
         Ok(summary) => Outcome::right(out == original, !summary.warnings.is_empty()),
     }
@@ -292,16 +318,15 @@ fn pipe(host: &Host, bytes: &[u8], original: &[u8]) -> Outcome {
 fn range(host: &Host, bytes: &[u8], original: &[u8], rng: &mut Rng) -> Outcome {
     let start = rng.below(original.len() + 1);
     let end = (start + rng.up_to(original.len() + 1)).min(original.len());
-    let (file, path) = in_memory(bytes);
     if rng.below(2) == 0 {
         let range = Some(start as u64..end as u64);
         let options = DecompressOptions { threads: Some(1), range, ..DecompressOptions::default() };
-        let mut out = Vec::new();
-        return match decompress(host, Input::File(file), &mut out, &options, &|_| {}) {
-            Ok(summary) => Outcome::right(out == original[start..end], !summary.warnings.is_empty()),
-            Err(_) => Outcome::Refused,
+        return match file_to_file(host, bytes, &options) {
+            Ok((summary, out)) => Outcome::right(out == original[start..end], !summary.warnings.is_empty()),
+            Err(outcome) => outcome,
         };
     }
+    let (_file, path) = in_memory(bytes);
     let read = || {
         let mut reader = SeekableReader::open(host, &path).ok()?;
         let mut out = vec![0; end - start];
@@ -313,10 +338,8 @@ fn range(host: &Host, bytes: &[u8], original: &[u8], rng: &mut Rng) -> Outcome {
 }
 
 fn repair(host: &Host, bytes: &[u8], truth: Truth<'_>) -> Outcome {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let (_file, path) = in_memory(bytes);
-    let name = format!("clipsmaster-repair-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-    let output = std::env::temp_dir().join(name);
+    let output = new_path();
     let done = health::repair(host, &path, &output, false, &|_| {});
     let outcome = match done {
         Err(_) if output.exists() => Outcome::Silent,

@@ -54,9 +54,9 @@ fn decompress(
         input: name.clone(),
         output: target.name(),
     };
-    let summary = target.write(arguments.to.force, like.as_ref(), false, |mut out| {
+    let summary = target.write(arguments.to.force, like.as_ref(), false, |out| {
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);
-        Ok(pipeline::decompress(host, input.source, &mut out, &options, &|e| progress.show(&e))?)
+        Ok(pipeline::decompress(host, input.source, out, &options, &|e| progress.show(&e))?)
     })?;
     tell(common, &name, &summary);
     Ok(FileReport { input: name, output: target.name(), algorithm: None, summary })

@@ -1,7 +1,7 @@
 //! Manners of files that both directions share: standard streams, refusals, where output goes.
 
 use crate::{Failure, Outcome, arguments::OutputArguments, code};
-use clipsmaster_host::pipeline::{self, OutputFile};
+use clipsmaster_host::pipeline::{self, Output, OutputFile};
 use std::{
     fs::{self, File, Metadata},
     io::{self, IsTerminal, Read, Write},
@@ -108,13 +108,13 @@ impl Target {
         }
     }
 
-    /// Runs `work` with a writer; a file appears only if it succeeds.
+    /// Runs `work` with an output; a file appears only if it succeeds.
     pub(super) fn write<T>(
         &self,
         force: bool,
         like: Option<&Metadata>,
         is_binary: bool,
-        work: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
+        work: impl FnOnce(Output<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         match self {
             Self::Standard => {
@@ -123,7 +123,7 @@ impl Target {
                         "compressed data is not written to a terminal; redirect it, use -o FILE, or --force",
                     ));
                 }
-                work(&mut io::stdout().lock())
+                work(Output::Stream(&mut io::stdout().lock()))
             }
             // A device or a pipe is written as it is: there is nothing to replace.
             Self::File(path) if is_special(path) => {
@@ -131,7 +131,7 @@ impl Target {
                 let mut file = open.map_err(|e| {
                     Failure::new(code::FAILED, format!("cannot write {}: {e}", path.display()))
                 })?;
-                work(&mut file)
+                work(Output::Stream(&mut file))
             }
             Self::File(path) => {
                 let same = |a: &Metadata, b: Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
@@ -140,7 +140,7 @@ impl Target {
                     return Err(Failure::usage(format!("{path} is the input itself; name another output")));
                 }
                 let mut file = OutputFile::create(path, force)?;
-                let value = work(&mut file)?;
+                let value = work(Output::File(&mut file))?;
                 file.publish(like)?;
                 Ok(value)
             }

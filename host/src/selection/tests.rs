@@ -21,6 +21,7 @@ fn info(algorithm: &str, hardware: &str, library: &str, levels: std::ops::RangeI
         compresses: true,
         decompresses: true,
         safe_on_hostile_input: true,
+        batch: 1,
         streams: true,
         device: String::new(),
     }

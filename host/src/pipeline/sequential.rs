@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result, algorithm,
     buffer::Pool,
-    container::{Entry, FileInfo, Reader},
+    container::{Carrier, Entry, FileInfo, Reader},
 };
 use std::io::{Read, Write};
 
@@ -67,10 +67,12 @@ pub(crate) fn decompress<R: Read + Send>(
 
 /// Threads and chunks that memory allows for decompressing `file`.
 pub(super) fn lanes(file: &FileInfo, options: &DecompressOptions, summary: &mut Summary) -> Result<Lanes> {
+    // Only our own files have filters, which take one more buffer.
+    let filtered = if file.carrier == Carrier::Native { file.chunk_bytes } else { 0 };
     let need = Need {
         fixed: 0,
         item: 2 * file.chunk_bytes + (64 << 10),
-        worker: algorithm::decoder_bytes(&file.algorithm, file.level),
+        worker: algorithm::decoder_bytes(&file.algorithm, file.level) + filtered,
         spare: SPARE_BYTES,
     };
     let fit = memory::fit(memory::threads(options.threads), options.memory_bytes, &need)

@@ -4,8 +4,8 @@ use crate::{
     Compressor, Error, Host, Metadata, Request, Result, algorithm,
     container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
     pipeline::{
-        self, CompressOptions, Container, Decoders, DecompressOptions, Input, OnDamage, OnEvent, Output,
-        OutputFile, Summary,
+        self, CompressOptions, Container, Decoders, DecompressOptions, Filtering, Input, OnDamage, OnEvent,
+        Output, OutputFile, Summary,
     },
 };
 use serde::Serialize;
@@ -260,10 +260,12 @@ fn container_for(compressor: &Compressor, output: &Path, options: &CompressOptio
     let is_own = extension == container::CONTAINER_EXTENSION;
     let is_standard = algorithm::KNOWN.iter().any(|k| k.extension == extension);
     let has_place = Container::has_place_in(compressor.algorithm());
-    let is_bare = options.parity_percent == 0 && options.metadata.is_empty();
+    let is_filtered = options.filter != Filtering::default();
+    let is_bare = options.parity_percent == 0 && options.metadata.is_empty() && !is_filtered;
     match options.container {
         Container::Standard if is_own => Ok(Container::Native),
-        Container::Standard if has_place || !is_standard => Ok(Container::Standard),
+        Container::Standard if is_filtered && !is_standard => Ok(Container::Native),
+        Container::Standard if !is_filtered && (has_place || !is_standard) => Ok(Container::Standard),
         Container::Standard if is_bare => Ok(Container::Plain),
         Container::Native if !is_standard => Ok(Container::Native),
         Container::Plain if !is_own => Ok(Container::Plain),

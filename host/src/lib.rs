@@ -27,6 +27,7 @@ mod compressor;
 mod config;
 pub mod container;
 mod error;
+mod filter;
 mod foreign;
 mod formats;
 pub mod health;
@@ -52,6 +53,7 @@ pub use chunked::{HeaderInfo, Restored, SAFE_PARITY_PERCENT, chunked_file_info, 
 pub use compressor::{Compressor, Metadata};
 pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
 pub use error::{Error, Result};
+pub use filter::Filter;
 pub use formats::DETECT_BYTES;
 pub use host::Host;
 pub use list::Listed;

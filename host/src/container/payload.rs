@@ -49,6 +49,7 @@ impl FileInfo {
     /// What a file must have been whose chunks are `entries`, when its own record is lost.
     pub(crate) fn guessed<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Self {
         let codec = entries.clone().find(|e| e.chunk.algorithm != crate::algorithm::STORE);
+        let is_filtered = entries.clone().any(|e| e.chunk.filter != 0);
         let chunk_bytes = entries.map(|e| e.chunk.raw_bytes).max().unwrap_or(1).max(1);
         let algorithm = codec.map_or(crate::algorithm::STORE, |e| &e.chunk.algorithm).to_owned();
         Self {
@@ -57,7 +58,7 @@ impl FileInfo {
             parity_percent: 0,
             written_by: String::new(),
             metadata: Vec::new(),
-            carrier: Carrier::of(&algorithm),
+            carrier: if is_filtered { Carrier::Native } else { Carrier::of(&algorithm) },
             algorithm,
         }
     }

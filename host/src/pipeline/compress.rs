@@ -4,7 +4,7 @@ use super::{
     Event, Lanes, OnEvent, Summary,
     group::Group,
     memory::{self, Fit, Need},
-    ordered,
+    ordered, trial,
 };
 use crate::{
     Compressor, Error, Result, algorithm, buffer,
@@ -12,10 +12,12 @@ use crate::{
     container::{
         self, Carrier, ChunkInfo, FileInfo, MARK_BYTES, MAX_CHUNK_BYTES, Writer, group_memory_bytes,
     },
+    filter::Filter,
     size,
 };
 use std::{
     io::{self, Read, Write},
+    mem,
     path::PathBuf,
     slice,
     time::Instant,
@@ -44,6 +46,27 @@ impl Container {
     }
 }
 
+/// What is to be done before the codec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filtering {
+    /// The same to every chunk.
+    Always(Filter),
+    /// To each chunk what makes a sample of it clearly smaller.
+    Auto,
+}
+
+impl Default for Filtering {
+    fn default() -> Self {
+        Self::Always(Filter::None)
+    }
+}
+
+impl Filtering {
+    fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// How to compress a stream.
 #[derive(Clone, Debug, Default)]
 pub struct CompressOptions {
@@ -55,6 +78,8 @@ pub struct CompressOptions {
     pub memory_bytes: Option<u64>,
     /// What goes around the frames.
     pub container: Container,
+    /// What is done before the codec. Anything but nothing makes our own file: other tools know no filters.
+    pub filter: Filtering,
     /// Recovery data, in percent of the compressed bytes, 0 to 100; needs a container.
     pub parity_percent: u8,
     /// Whether each frame is decoded and compared before it is written.
@@ -115,6 +140,9 @@ struct Chunk {
     /// Where the frame begins in it: there is room for a mark before it.
     output_start: usize,
     output_len: usize,
+    filter: Filter,
+    /// What the filter made of the input, if there is one.
+    filtered: Vec<u8>,
     /// For comparing, where that is asked for.
     decoded: Vec<u8>,
     implementation: String,
@@ -124,6 +152,39 @@ struct Chunk {
 impl Chunk {
     fn frame(&self) -> &[u8] {
         &self.output[self.output_start..][..self.output_len]
+    }
+
+    /// Chooses the filter and applies it.
+    fn filter(&mut self, compressor: &Compressor, filtering: Filtering) -> Result<()> {
+        let raw = &self.input[..self.input_len];
+        self.filter = match filtering {
+            Filtering::Always(filter) => filter,
+            Filtering::Auto => trial::best_filter(compressor, raw)?,
+        };
+        if self.filter != Filter::None {
+            buffer::resize(&mut self.filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
+            self.filter.apply(raw, &mut self.filtered);
+        }
+        Ok(())
+    }
+
+    /// What the codec is given.
+    fn codec_input(&self) -> &[u8] {
+        if self.filter == Filter::None { &self.input[..self.input_len] } else { &self.filtered }
+    }
+
+    /// Decodes the frame as it will be written, mark included, and compares.
+    fn verify(&mut self, compressor: &Compressor) -> Result<()> {
+        let mut decoded = mem::take(&mut self.decoded);
+        compressor.verify(self.codec_input(), self.frame(), &mut decoded)?;
+        if self.filter != Filter::None {
+            self.filter.undo(&self.filtered, &mut decoded);
+            if decoded != self.input[..self.input_len] {
+                return Err(Error::Mismatch(format!("{} cannot be undone", self.filter)));
+            }
+        }
+        self.decoded = decoded;
+        Ok(())
     }
 }
 
@@ -200,6 +261,9 @@ fn checked(compressor: &Compressor, options: &CompressOptions) -> Result<usize> 
         if options.parity_percent > 0 {
             return usage("parity needs a container; plain frames have no place for it".into());
         }
+        if !options.filter.is_none() {
+            return usage("a filter needs our own container; other tools could not undo it".into());
+        }
     } else if !ChunkInfo::can_name(algorithm) {
         return usage(format!(
             "`{algorithm}` is too long a name for a container, which holds 16 bytes; ask for plain frames"
@@ -215,7 +279,7 @@ fn fitting(
     known: usize,
 ) -> Result<(Fit, usize)> {
     let filled = chunk_bytes.min(known.max(1));
-    let copies = if options.verify { 3 } else { 2 };
+    let copies = 2 + u64::from(options.verify) + u64::from(!options.filter.is_none());
     let need = Need {
         fixed: group_memory_bytes(options.parity_percent),
         item: copies * filled as u64 + (64 << 10),
@@ -295,20 +359,34 @@ fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions
 /// Compresses `chunks`, in one call where the codec wants that. What then is not done is done one by one, by another implementation if need
 /// be.
 fn work(compressor: &Compressor, options: &CompressOptions, chunks: &mut [Chunk]) -> Result<()> {
-    if let [chunk] = chunks {
-        let raw = &chunk.input[..chunk.input_len];
-        let written = compressor.compress_into(raw, &mut chunk.output, MARK_BYTES)?;
-        return finish(compressor, options, chunk, &written);
+    for chunk in &mut *chunks {
+        chunk.filter(compressor, options.filter)?;
     }
-    let mut jobs: Vec<_> = chunks.iter_mut().map(|c| (&c.input[..c.input_len], &mut c.output)).collect();
-    let done = compressor.compress_batch(&mut jobs, MARK_BYTES);
+    let done = if chunks.len() > 1 { together(compressor, chunks) } else { vec![None] };
     for (chunk, done) in chunks.iter_mut().zip(done) {
-        match done {
-            Some(written) => finish(compressor, options, chunk, &written)?,
-            None => work(compressor, options, slice::from_mut(chunk))?,
-        }
+        let written = match done {
+            Some(written) => written,
+            None => {
+                let mut output = mem::take(&mut chunk.output);
+                let written = compressor.compress_into(chunk.codec_input(), &mut output, MARK_BYTES)?;
+                chunk.output = output;
+                written
+            }
+        };
+        finish(compressor, options, chunk, &written)?;
     }
     Ok(())
+}
+
+/// Compresses `chunks` in one call, as far as the codec does.
+fn together<'a>(compressor: &'a Compressor, chunks: &mut [Chunk]) -> Vec<Option<Written<'a>>> {
+    let mut outputs: Vec<_> = chunks.iter_mut().map(|chunk| mem::take(&mut chunk.output)).collect();
+    let mut jobs: Vec<_> = chunks.iter().map(Chunk::codec_input).zip(&mut outputs).collect();
+    let done = compressor.compress_batch(&mut jobs, MARK_BYTES);
+    for (chunk, output) in chunks.iter_mut().zip(outputs) {
+        chunk.output = output;
+    }
+    done
 }
 
 /// Makes a frame of the container of what was `written` of `chunk`.
@@ -331,9 +409,7 @@ fn finish(
         chunk.info = Some(describe(compressor, options, chunk));
     }
     if options.verify {
-        // As it will be written, mark included.
-        let frame = &chunk.output[chunk.output_start..][..chunk.output_len];
-        compressor.verify(&chunk.input[..chunk.input_len], frame, &mut chunk.decoded)?;
+        chunk.verify(compressor)?;
     }
     Ok(())
 }
@@ -351,7 +427,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
         frame_bytes: frame.len() as u32,
         algorithm: algorithm.to_owned(),
         level: compressor.level() as i16,
-        filter: 0,
+        filter: if is_stored { 0 } else { chunk.filter.code() },
         decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
         frame_crc: crc32fast::hash(frame),
         raw_crc: crc32fast::hash(raw),
@@ -362,6 +438,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
 fn carrier(compressor: &Compressor, options: &CompressOptions) -> Carrier {
     match options.container {
         Container::Native => Carrier::Native,
+        _ if !options.filter.is_none() => Carrier::Native,
         _ => Carrier::of(compressor.algorithm()),
     }
 }

@@ -1,7 +1,14 @@
 //! Decoding and checking the chunks of containers.
 
-use crate::{Compressor, Error, Host, Request, Result, algorithm, buffer, container::Entry, sync::lock};
+use crate::{
+    Compressor, Error, Host, Request, Result, algorithm,
+    buffer::{self, Pool},
+    container::{ChunkInfo, Entry},
+    filter::Filter,
+    sync::lock,
+};
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::{Arc, Mutex},
 };
@@ -15,6 +22,8 @@ pub(crate) struct Decoders<'a> {
     implementation: Option<String>,
     /// Those for frames whose checksum was found right, and for others.
     by_algorithm: Mutex<HashMap<(String, bool), Arc<Compressor>>>,
+    /// For chunks on their way through a filter.
+    filtered: Pool,
 }
 
 /// A chunk to decode with others.
@@ -49,7 +58,7 @@ impl Bad {
 
 impl<'a> Decoders<'a> {
     pub(crate) fn new(host: &'a Host, implementation: Option<String>) -> Self {
-        Self { host, implementation, by_algorithm: Mutex::default() }
+        Self { host, implementation, by_algorithm: Mutex::default(), filtered: Pool::default() }
     }
 
     pub(crate) fn host(&self) -> &'a Host {
@@ -107,9 +116,9 @@ impl<'a> Decoders<'a> {
         let all = chunks.iter_mut().zip(&fit).filter(|(_, fits)| **fits);
         let mut jobs: Vec<(&[u8], &mut [u8])> = all.map(|(c, _)| (c.frame, &mut c.raw[..])).collect();
         let mut whole = decoder.decode_batch(&mut jobs).into_iter();
-        let is_right = |c: &Together<'_>| XxHash3_128::oneshot(c.raw) == c.entry.chunk.raw_hash;
-        let chunks = chunks.iter().zip(fit);
-        chunks.map(|(c, fits)| fits && whole.next().unwrap_or(false) && is_right(c)).collect()
+        let mut is_right =
+            |c: &Together<'_>| whole.next().unwrap_or(false) && is_original(&c.entry.chunk, c.raw);
+        chunks.iter().zip(fit).map(|(chunk, fits)| fits && is_right(chunk)).collect()
     }
 
     /// What took over from what.
@@ -120,16 +129,19 @@ impl<'a> Decoders<'a> {
     /// Whether `frame`, one of several that may be that of `entry`, decodes into `raw` to what it should.
     pub(crate) fn accepts(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> bool {
         let chunk = &entry.chunk;
-        if chunk.algorithm == algorithm::STORE || chunk.filter != 0 {
+        if chunk.algorithm == algorithm::STORE {
             return self.decode(entry, frame, raw).is_ok();
         }
-        let len = chunk.raw_bytes as usize;
-        if buffer::resize(raw, len).is_err() {
+        let Ok(filter) = filter_of(chunk) else { return false };
+        if buffer::resize(raw, chunk.raw_bytes as usize).is_err() || crc32fast::hash(frame) != chunk.frame_crc
+        {
             return false;
         }
-        let is_right = |raw: &[u8]| XxHash3_128::oneshot(raw) == chunk.raw_hash;
-        crc32fast::hash(frame) == chunk.frame_crc
-            && self.of(&chunk.algorithm).is_ok_and(|decoder| decoder.accepts_frame(frame, raw, is_right))
+        let Ok(decoder) = self.of(&chunk.algorithm) else { return false };
+        let accepts = |out: &mut [u8], is_right: &dyn Fn(&[u8]) -> bool| {
+            Ok(decoder.accepts_frame(frame, out, is_right))
+        };
+        self.through(filter, chunk, raw, accepts).unwrap_or(false)
     }
 
     /// Decodes `frame` into `raw`, and checks both against what `entry` says.
@@ -140,20 +152,42 @@ impl<'a> Decoders<'a> {
         }
         let len = chunk.raw_bytes as usize;
         buffer::resize(raw, len).map_err(|_| Bad::Decoder(no_memory(len)))?;
-        if chunk.filter != 0 {
-            let what = format!("filter {} of chunk {}", chunk.filter, chunk.number);
-            return Err(Bad::Decoder(Error::Usage(format!("{what} needs a later version"))));
-        }
-        let is_right = |raw: &[u8]| XxHash3_128::oneshot(raw) == chunk.raw_hash;
+        let filter = filter_of(chunk).map_err(Bad::Decoder)?;
         if chunk.algorithm == algorithm::STORE {
-            if frame.len() != len || !is_right(frame) {
+            if frame.len() != len {
                 return Err(Bad::Frame);
             }
-            raw.copy_from_slice(frame);
-            return Ok(());
+            filter.undo(frame, raw);
+            return if is_original(chunk, raw) { Ok(()) } else { Err(Bad::Frame) };
         }
         let decoder = self.verified(&chunk.algorithm).map_err(Bad::Decoder)?;
-        decoder.decode_frame(frame, raw, is_right).map_err(Bad::Decoder)
+        let decode =
+            |out: &mut [u8], is_right: &dyn Fn(&[u8]) -> bool| decoder.decode_frame(frame, out, is_right);
+        self.through(filter, chunk, raw, decode).map_err(Bad::Decoder)
+    }
+
+    /// Lets `decode` fill a buffer and judge it by the original that `filter` makes of it in `raw`.
+    fn through<T>(
+        &self,
+        filter: Filter,
+        chunk: &ChunkInfo,
+        raw: &mut [u8],
+        decode: impl FnOnce(&mut [u8], &dyn Fn(&[u8]) -> bool) -> Result<T>,
+    ) -> Result<T> {
+        if filter == Filter::None {
+            return decode(raw, &|raw| is_original(chunk, raw));
+        }
+        let mut filtered = self.filtered.take();
+        buffer::resize(&mut filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
+        let raw = RefCell::new(raw);
+        let is_right = |filtered: &[u8]| {
+            let mut raw = raw.borrow_mut();
+            filter.undo(filtered, &mut raw);
+            is_original(chunk, &raw)
+        };
+        let decoded = decode(&mut filtered, &is_right);
+        self.filtered.give(filtered);
+        decoded
     }
 
     /// Name of what decodes `algorithm`, for reports.
@@ -167,6 +201,18 @@ impl<'a> Decoders<'a> {
 /// Whether `frame` is that of `entry`, by its length and CRC-32.
 fn is_as_written(entry: &Entry, frame: &[u8]) -> bool {
     frame.len() == entry.chunk.frame_bytes as usize && crc32fast::hash(frame) == entry.chunk.frame_crc
+}
+
+fn is_original(chunk: &ChunkInfo, raw: &[u8]) -> bool {
+    XxHash3_128::oneshot(raw) == chunk.raw_hash
+}
+
+/// The filter of `chunk`.
+fn filter_of(chunk: &ChunkInfo) -> Result<Filter> {
+    Filter::from_code(chunk.filter).ok_or_else(|| {
+        let (code, number) = (chunk.filter, chunk.number);
+        Error::Usage(format!("filter {code} of chunk {number} needs a later version of clipsmaster-host"))
+    })
 }
 
 /// A buffer that could not be had.

@@ -259,7 +259,11 @@ fn mend<B: Bytes>(
     bad: Bad,
     raw: &mut Vec<u8>,
 ) -> Result<State> {
-    if let Bad::Decoder(e @ (Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. })) = bad {
+    // Of this version or machine, not of the file.
+    if let Bad::Decoder(
+        e @ (Error::UnknownAlgorithm { .. } | Error::NoImplementation { .. } | Error::Usage(_)),
+    ) = bad
+    {
         return Err(e);
     }
     let out = Mutex::new(std::mem::take(raw));

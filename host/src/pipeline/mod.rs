@@ -14,8 +14,9 @@ mod ordered;
 mod output;
 mod sequential;
 mod stream;
+mod trial;
 
-pub use compress::{CompressOptions, Container, compress, default_chunk_bytes};
+pub use compress::{CompressOptions, Container, Filtering, compress, default_chunk_bytes};
 pub use decompress::{DecompressOptions, Input, OnDamage, decompress};
 pub use output::{Output, OutputFile};
 

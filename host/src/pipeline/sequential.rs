@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Result, algorithm,
     buffer::Pool,
-    container::{Entry, FileInfo, Reader},
+    container::{Carrier, Entry, FileInfo, Reader},
 };
 use std::{
     io::{Read, Write},
@@ -97,10 +97,12 @@ pub(super) fn lanes(
     options: &DecompressOptions,
     summary: &mut Summary,
 ) -> Result<(Lanes, usize)> {
+    // Only our own files have filters, which take one more buffer.
+    let filtered = if file.carrier == Carrier::Native { file.chunk_bytes } else { 0 };
     let need = Need {
         fixed: 0,
         item: 2 * file.chunk_bytes + (64 << 10),
-        worker: algorithm::decoder_bytes(&file.algorithm, file.level),
+        worker: algorithm::decoder_bytes(&file.algorithm, file.level) + filtered,
         spare: SPARE_BYTES,
     };
     let (threads, batch) = (memory::threads(options.threads), decoders.batch(&file.algorithm));

@@ -3,6 +3,7 @@
 //! Pure functions over descriptors and measurements: no I/O, no handles, the same answer for the same
 //! input. The rule is written down at [`rank`].
 
+pub mod auto;
 mod predict;
 
 pub use predict::Profile;

@@ -5,10 +5,7 @@ use super::{
     judge::{Outcome, runs},
     subject::Subject,
 };
-use clipsmaster_host::{
-    Request,
-    pipeline::{self, DecompressOptions, Input, Output},
-};
+use clipsmaster_host::pipeline::{self, DecompressOptions, Input, Output};
 use std::io::{self, Cursor, Read, Write};
 
 const CHUNK_BYTES: usize = 20_000;
@@ -81,8 +78,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn compress(&self, input: Meagre, output: impl Write) -> bool {
-        let compressor =
-            self.setting.host.compressor(&Request::new(self.make.algorithm)).expect("it is installed");
+        let compressor = self.setting.host.compressor(&self.make.request()).expect("it is installed");
         pipeline::compress(&compressor, input, output, &self.make.options(), &|_| {}).is_ok()
     }
 

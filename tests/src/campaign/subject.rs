@@ -2,13 +2,14 @@
 
 use super::damage::Rng;
 use clipsmaster_host::{
-    Host, Request, chunked_header_info,
-    pipeline::{CompressOptions, Container},
+    Filter, Host, Request, chunked_header_info,
+    pipeline::{CompressOptions, Container, Filtering},
 };
 use std::ops::Range;
 
-/// All algorithms, and so all carriers.
-pub(crate) const ALGORITHMS: [&str; 7] = ["zstd", "lz4", "gzip", "snappy", "bzip2", "lzma", "store"];
+/// All algorithms, and so all carriers; and filters before some of them.
+pub(crate) const ALGORITHMS: [&str; 9] =
+    ["zstd", "lz4", "gzip", "snappy", "bzip2", "lzma", "store", "zstd+shuffle4", "gzip+shuffle2"];
 
 /// First bytes of a record, and the bytes of its header.
 pub(crate) const MAGIC: [u8; 8] = [0x89, b'C', b'M', b'C', 0x0d, 0x0a, 0x1a, 0x0a];
@@ -72,6 +73,7 @@ impl Subject {
 /// How a container is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
+    /// One of [`ALGORITHMS`].
     pub algorithm: &'static str,
     pub chunk_bytes: usize,
     pub parity: u8,
@@ -83,15 +85,21 @@ impl Make {
     }
 
     pub(crate) fn of(self, host: &Host, original: Vec<u8>) -> Subject {
-        let (request, options) = (Request::new(self.algorithm), self.options());
+        let (request, options) = (self.request(), self.options());
         let (bytes, _) =
             host.safe_compress_with(&original, &request, &options).expect("sound data compresses");
         let parts = parts(&bytes, self.algorithm);
         Subject { original, bytes, parts }
     }
 
+    pub(crate) fn request(self) -> Request {
+        Request::new(self.algorithm.split('+').next().unwrap_or_default())
+    }
+
     pub(crate) fn options(self) -> CompressOptions {
+        let filter = self.algorithm.split('+').nth(1).map_or(Ok(Filter::None), str::parse);
         CompressOptions {
+            filter: Filtering::Always(filter.expect("a filter there is")),
             chunk_bytes: Some(self.chunk_bytes),
             parity_percent: self.parity,
             container: Container::Standard,

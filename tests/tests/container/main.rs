@@ -6,6 +6,7 @@ mod support;
 mod damage;
 mod export;
 mod files;
+mod filter;
 mod health;
 mod liars;
 mod library;

@@ -2,7 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
-    Benchmarks, Config, Direction, Error, HARDWARE_BENCHMARK_ITERATIONS, parse_trust, pipeline::OnDamage,
+    Benchmarks, Config, Direction, Error, Filter, HARDWARE_BENCHMARK_ITERATIONS, parse_trust,
+    pipeline::{Filtering, OnDamage},
     size,
 };
 use std::path::PathBuf;
@@ -205,6 +206,10 @@ pub(crate) struct CompressArguments {
     /// What goes around the frames: `auto`, `plain` (nothing) or `cmc` (our own file)
     #[arg(long, value_enum, default_value_t = Wrapping::Auto)]
     pub container: Wrapping,
+    /// What is done before the codec: `none`, `shuffle2`, `shuffle4`, `shuffle8` (bytes of numbers of so many bytes are put side by
+    /// side), or `auto`; makes a .cmc file [default: none; auto with --algorithm auto]
+    #[arg(long, value_parser = filtering, value_name = "FILTER")]
+    pub filter: Option<Filtering>,
     /// Decode each frame and compare it before it is written
     #[arg(long)]
     pub verify: bool,
@@ -257,6 +262,14 @@ impl From<Damage> for OnDamage {
             Damage::Zero => Self::Zero,
         }
     }
+}
+
+/// Reads a filter's name, or `auto`.
+fn filtering(text: &str) -> Result<Filtering, String> {
+    if text == "auto" {
+        return Ok(Filtering::Auto);
+    }
+    text.parse::<Filter>().map(Filtering::Always).map_err(|e| format!("{e}, and auto"))
 }
 
 /// Reads `START..END`, either of which may be left out.

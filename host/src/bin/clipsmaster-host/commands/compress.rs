@@ -13,7 +13,7 @@ use crate::{
 use clipsmaster_host::{
     Compressor, Host, Request, algorithm,
     container::{CONTAINER_EXTENSION, MAX_CHUNK_BYTES},
-    pipeline::{self, CompressOptions, Container, Summary},
+    pipeline::{self, CompressOptions, Container, Filtering, Summary},
     size,
 };
 use serde::Serialize;
@@ -61,6 +61,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
         threads: arguments.limits.threads(),
         memory_bytes: arguments.limits.memory_limit,
         container: container(&host, &algorithm, arguments)?,
+        filter: arguments.filter.unwrap_or_default(),
         parity_percent: arguments.parity,
         verify: arguments.verify,
         ..CompressOptions::default()
@@ -88,7 +89,17 @@ fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Res
     let has_place = Container::has_place_in(algorithm);
     let is_plain_name =
         !has_place && arguments.to.output.as_deref().is_some_and(|p| by_extension(host, p).is_some());
+    let is_other_name = is_plain_name || (has_place && !named.is_empty() && !is_own);
+    let is_filtered = arguments.filter.unwrap_or_default() != Filtering::default();
+    let output = arguments.to.output.as_deref().unwrap_or(Path::new("-")).display();
     match arguments.container {
+        Wrapping::Plain if is_filtered => {
+            Err(Failure::usage("--filter needs our own container; other tools could not undo it"))
+        }
+        Wrapping::Auto | Wrapping::Cmc if is_filtered && is_other_name => Err(Failure::usage(format!(
+            "{output} would not be what its name says: no other tool could undo the filter; end it in .cmc"
+        ))),
+        Wrapping::Auto if is_filtered => Ok(Container::Native),
         Wrapping::Plain if arguments.parity > 0 => {
             Err(Failure::usage("--parity needs a container; plain frames have no place for it"))
         }
@@ -96,9 +107,8 @@ fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Res
             Err(Failure::usage("a .cmc file is a container; name the output otherwise"))
         }
         Wrapping::Plain => Ok(Container::Plain),
-        Wrapping::Cmc if is_plain_name || (has_place && !named.is_empty() && !is_own) => {
-            let name = arguments.to.output.as_deref().unwrap_or(Path::new("-")).display();
-            Err(Failure::usage(format!("{name} would not be what its name says; end it in .cmc")))
+        Wrapping::Cmc if is_other_name => {
+            Err(Failure::usage(format!("{output} would not be what its name says; end it in .cmc")))
         }
         Wrapping::Cmc => Ok(Container::Native),
         Wrapping::Auto if is_own => Ok(Container::Native),

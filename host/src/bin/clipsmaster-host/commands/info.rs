@@ -7,7 +7,7 @@ use crate::{
     code, print, print_json,
     table::{Align, Table},
 };
-use clipsmaster_host::{DETECT_BYTES, Error, HeaderInfo, Host, chunked_file_info, size};
+use clipsmaster_host::{DETECT_BYTES, Error, Filter, HeaderInfo, Host, chunked_file_info, size};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write, fs::File, io::Read, path::Path};
 
@@ -111,7 +111,14 @@ fn chunks(info: &HeaderInfo) -> String {
             entry.frame_offset.to_string(),
             chunk.frame_bytes.to_string(),
             format!("{:.3}", f64::from(chunk.raw_bytes) / f64::from(chunk.frame_bytes.max(1))),
-            chunk.algorithm.clone(),
+            match chunk.filter {
+                0 => chunk.algorithm.clone(),
+                code => {
+                    let known = Filter::from_code(code);
+                    let name = known.map_or_else(|| format!("filter {code}"), |f| f.to_string());
+                    format!("{} + {name}", chunk.algorithm)
+                }
+            },
         ]);
     }
     let more = info.chunks.len().saturating_sub(LISTED);

@@ -1,0 +1,31 @@
+//! Which filter suits a chunk: what its bytes look like, and then a trial with the codec itself.
+
+use crate::{Compressor, Result, filter::Filter, selection::auto::typed};
+
+/// Bytes of a trial: from the middle of the chunk, where headers are behind.
+const TRIAL_BYTES: usize = 128 << 10;
+/// What a filter must save of what is left without it, to be worth its time and the loss of the format's own file.
+const LEAST_GAIN: f64 = 0.02;
+
+/// The filter that makes a sample of `raw` clearly smaller with `compressor`, if one does.
+pub(super) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter> {
+    // On a boundary of all element sizes.
+    let start = raw.len().saturating_sub(TRIAL_BYTES) / 2 / 8 * 8;
+    let sample = &raw[start..][..raw.len().min(TRIAL_BYTES)];
+    let candidates = typed(sample);
+    if candidates.is_empty() {
+        return Ok(Filter::None);
+    }
+    let mut out = Vec::new();
+    let plain = compressor.compress_into(sample, &mut out, 0)?.len;
+    let mut best = (Filter::None, ((plain as f64) * (1.0 - LEAST_GAIN)) as usize);
+    let mut filtered = vec![0; sample.len()];
+    for filter in candidates {
+        filter.apply(sample, &mut filtered);
+        let len = compressor.compress_into(&filtered, &mut out, 0)?.len;
+        if len < best.1 {
+            best = (filter, len);
+        }
+    }
+    Ok(best.0)
+}

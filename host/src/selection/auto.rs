@@ -1,0 +1,540 @@
+//! Which algorithm, level and filter suit data, from what trials on a sample of it measured.
+//!
+//! Pure functions: what is worth a trial ([`rungs`], [`typed`]), and what to make of the trials ([`choose`]). Whoever measures calls them.
+
+use crate::{algorithm::STORE, filter::Filter};
+use serde::Serialize;
+use std::fmt;
+
+/// Share of the original that must be saved for [`Objective::Speed`] to compress at all.
+pub const LEAST_SAVING: f64 = 0.10;
+/// Bandwidth, in MB/s, that [`Objective::Balanced`] delivers at: gigabit Ethernet, a USB 2.0 or SD card, a small machine's flash.
+pub const BALANCED_MB_S: f64 = 100.0;
+/// Share of the original below which a saving is not worth decoding for, in [`Objective::Ratio`].
+const WORTH_DECODING: f64 = 0.005;
+/// What is within this share of the smallest is as small, and the one that decodes fastest of it is taken.
+const AS_SMALL: f64 = 0.001;
+/// Bits per byte from which on bytes look random.
+const RANDOM_BITS: f64 = 7.97;
+/// Bits per byte that elements must lose when their bytes are taken apart, for a filter to be tried.
+const TYPED_BITS: f64 = 0.08;
+/// A sample with fewer bytes tells nothing about elements.
+const LEAST_SAMPLE_BYTES: usize = 4 << 10;
+/// And with fewer than these, not whether they are random.
+const LEAST_RANDOM_BYTES: usize = 16 << 10;
+/// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
+const SURPRISE: f64 = 1.6;
+
+/// What to choose by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// The fastest to compress that still saves [`LEAST_SAVING`]; `store` where nothing does.
+    Speed,
+    /// The least time to deliver one byte at [`BALANCED_MB_S`]: to compress it, to move what is left of it, and to decompress it, one
+    /// after the other, on one thread each.
+    #[default]
+    Balanced,
+    /// The smallest.
+    Ratio,
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Speed => "speed",
+            Self::Balanced => "balanced",
+            Self::Ratio => "ratio",
+        })
+    }
+}
+
+/// What a choice must reach, whatever the objective.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Floors {
+    /// Decompression, in MB/s, on one thread.
+    pub min_decompress_mb_s: Option<f64>,
+    /// Memory, in bytes, of either direction on one thread, chunks included.
+    pub max_memory_bytes: Option<u64>,
+}
+
+/// An algorithm at a level.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rung {
+    /// Algorithm, by its canonical name.
+    pub algorithm: String,
+    /// Level of its reference.
+    pub level: i32,
+    /// Roughly how fast it compresses, in MB/s: tells what to try first, and when to stop.
+    pub expected_mb_s: f64,
+}
+
+/// What is known about the levels of an installed algorithm.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Levels {
+    /// Its canonical name.
+    pub algorithm: String,
+    /// Lowest, default and highest level of any implementation.
+    pub lowest: i32,
+    /// The default.
+    pub default: i32,
+    /// The highest.
+    pub highest: i32,
+}
+
+/// What one candidate made of the sample.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Trial {
+    /// Algorithm, by its canonical name.
+    pub algorithm: String,
+    /// Level of its reference.
+    pub level: i32,
+    /// Filter before the codec.
+    pub filter: Filter,
+    /// Bytes of the sample.
+    pub raw_bytes: u64,
+    /// What was left of them.
+    pub compressed_bytes: u64,
+    /// Time to compress them on one thread, in seconds, filter included.
+    pub compress_s: f64,
+    /// Time to decompress them, where it was measured.
+    pub decompress_s: Option<f64>,
+    /// Memory, in bytes, of a job on one thread, in the direction that takes more.
+    pub memory_bytes: u64,
+}
+
+impl Trial {
+    /// Share of the original that is left.
+    pub fn left(&self) -> f64 {
+        self.compressed_bytes as f64 / self.raw_bytes.max(1) as f64
+    }
+
+    /// Compression, in MB/s.
+    pub fn compress_mb_s(&self) -> f64 {
+        self.raw_bytes as f64 / 1e6 / self.compress_s.max(1e-9)
+    }
+
+    /// Decompression, in MB/s; endless where it was not measured.
+    pub fn decompress_mb_s(&self) -> f64 {
+        self.decompress_s.map_or(f64::INFINITY, |s| self.raw_bytes as f64 / 1e6 / s.max(1e-9))
+    }
+
+    /// Whether enough is saved for [`Objective::Speed`].
+    pub fn saves(&self) -> bool {
+        self.left() <= 1.0 - LEAST_SAVING
+    }
+
+    /// Time, in seconds per MB of the original, to compress, deliver and decompress it.
+    pub fn delivery_s(&self) -> f64 {
+        let moved = self.left() / BALANCED_MB_S;
+        let mb = self.raw_bytes.max(1) as f64 / 1e6;
+        (self.compress_s + self.decompress_s.unwrap_or_default()) / mb + moved
+    }
+
+    /// Why it is out of the question, if it is.
+    fn rejected(&self, floors: Floors) -> Option<String> {
+        if let Some(floor) = floors.min_decompress_mb_s
+            && self.decompress_mb_s() < floor
+        {
+            return Some(format!("{self} decompresses at {:.0} MB/s", self.decompress_mb_s()));
+        }
+        if let Some(most) = floors.max_memory_bytes
+            && self.memory_bytes > most
+        {
+            return Some(format!("{self} takes {}", crate::size::binary(self.memory_bytes)));
+        }
+        None
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name(&self.algorithm, self.level, self.filter))
+    }
+}
+
+/// `zstd 3`, `lz4 1 with shuffle4`, `store`.
+fn name(algorithm: &str, level: i32, filter: Filter) -> String {
+    match (algorithm, filter) {
+        (STORE, _) => STORE.to_owned(),
+        (_, Filter::None) => format!("{algorithm} {level}"),
+        _ => format!("{algorithm} {level} with {filter}"),
+    }
+}
+
+/// What to compress with, and why.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Choice {
+    /// Algorithm, by its canonical name; `store` where compressing is not worth it.
+    pub algorithm: String,
+    /// Level of its reference.
+    pub level: i32,
+    /// Filter before the codec.
+    pub filter: Filter,
+    /// Why, in words.
+    pub why: String,
+    /// What was tried, in that order.
+    pub trials: Vec<Trial>,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", name(&self.algorithm, self.level, self.filter), self.why)
+    }
+}
+
+/// Rough compression speeds in MB/s, by level, of one core of a 2020s machine. They are never compared with what is
+/// measured; only their order and their distances count.
+const EXPECTED: &[(&str, &[(i32, f64)])] = &[
+    ("snappy", &[(1, 900.0)]),
+    ("lz4", &[(1, 880.0), (3, 120.0), (9, 50.0), (12, 12.0)]),
+    (
+        "zstd",
+        &[
+            (-7, 900.0),
+            (-4, 800.0),
+            (-1, 680.0),
+            (1, 600.0),
+            (2, 450.0),
+            (3, 350.0),
+            (5, 150.0),
+            (7, 90.0),
+            (9, 60.0),
+            (12, 25.0),
+            (16, 8.0),
+            (19, 3.0),
+            (22, 2.0),
+        ],
+    ),
+    ("gzip", &[(1, 200.0), (6, 90.0), (9, 30.0), (12, 9.0)]),
+    ("bzip2", &[(9, 13.0)]),
+    ("lzma", &[(0, 20.0), (3, 8.0), (6, 4.0), (9, 3.0)]),
+];
+/// The same for algorithms that nothing is known about: their default level, and their highest.
+const UNKNOWN_MB_S: (f64, f64) = (60.0, 2.0);
+
+/// What is worth a trial for `objective` of what is installed, fastest first.
+pub fn rungs(installed: &[Levels], objective: Objective) -> Vec<Rung> {
+    let mut rungs: Vec<Rung> = installed.iter().filter(|l| l.algorithm != STORE).flat_map(all).collect();
+    rungs.retain(|rung| match objective {
+        Objective::Speed => true,
+        // What alone takes longer than moving the original is no candidate.
+        Objective::Balanced => rung.expected_mb_s * SURPRISE > BALANCED_MB_S / 2.0,
+        Objective::Ratio => false,
+    });
+    if objective == Objective::Ratio {
+        rungs = installed.iter().filter(|l| l.algorithm != STORE).flat_map(smallest).collect();
+    }
+    rungs.sort_by(|a, b| b.expected_mb_s.total_cmp(&a.expected_mb_s));
+    rungs
+}
+
+fn all(levels: &Levels) -> Vec<Rung> {
+    let rung = |level, expected_mb_s| Rung { algorithm: levels.algorithm.clone(), level, expected_mb_s };
+    let known = EXPECTED.iter().find(|(name, _)| *name == levels.algorithm);
+    let Some((_, known)) = known else {
+        let default = rung(levels.default, UNKNOWN_MB_S.0);
+        let highest = (levels.highest > levels.default).then(|| rung(levels.highest, UNKNOWN_MB_S.1));
+        return [default].into_iter().chain(highest).collect();
+    };
+    let has = |level: &i32| (levels.lowest..=levels.highest).contains(level);
+    known.iter().filter(|(level, _)| has(level)).map(|(level, speed)| rung(*level, *speed)).collect()
+}
+
+/// The two slowest levels: the highest is not always the smallest.
+fn smallest(levels: &Levels) -> Vec<Rung> {
+    let mut all = all(levels);
+    all.split_off(all.len().saturating_sub(2))
+}
+
+/// Whether `rung` may still be faster than `best`, whose trial has been the fastest so far.
+pub fn may_beat(rung: &Rung, best: &Rung) -> bool {
+    rung.expected_mb_s * SURPRISE > best.expected_mb_s
+}
+
+/// The least time, in seconds per MB, that `rung` can be expected to deliver in.
+pub fn least_delivery_s(rung: &Rung) -> f64 {
+    1.0 / (rung.expected_mb_s * SURPRISE)
+}
+
+/// Filters worth a trial on `sample`: those that take apart bytes which differ by their place in elements.
+pub fn typed(sample: &[u8]) -> Vec<Filter> {
+    if sample.len() < LEAST_SAMPLE_BYTES {
+        return Vec::new();
+    }
+    let lanes = lanes(sample);
+    let whole = bits_by_place(&lanes, 1);
+    let gains = |filter: &Filter| whole - bits_by_place(&lanes, usize::from(filter.code())) >= TYPED_BITS;
+    Filter::SHUFFLES.into_iter().filter(gains).collect()
+}
+
+/// Whether no order in the bytes of `sample` is to be seen, whatever elements they are taken for. (Repetitions are not looked for.)
+pub fn looks_random(sample: &[u8]) -> bool {
+    sample.len() >= LEAST_RANDOM_BYTES && {
+        let lanes = lanes(sample);
+        // Fewer bytes have fewer bits in any case.
+        let expected =
+            |places: usize| 255.0 * places as f64 / (2.0 * sample.len() as f64 * std::f64::consts::LN_2);
+        [1, 2, 4, 8].into_iter().all(|places| bits_by_place(&lanes, places) + expected(places) >= RANDOM_BITS)
+    }
+}
+
+/// How often each byte comes at each place of elements of 8 bytes.
+fn lanes(sample: &[u8]) -> Vec<[u32; 256]> {
+    let mut lanes = vec![[0; 256]; 8];
+    for element in sample.as_chunks::<8>().0 {
+        for (counts, byte) in lanes.iter_mut().zip(element) {
+            counts[usize::from(*byte)] += 1;
+        }
+    }
+    lanes
+}
+
+/// Entropy, in bits per byte, when the place in elements of `places` bytes is known.
+fn bits_by_place(lanes: &[[u32; 256]], places: usize) -> f64 {
+    let merged = |place: usize| {
+        let mut counts = [0_u32; 256];
+        for lane in lanes.iter().skip(place).step_by(places) {
+            counts.iter_mut().zip(lane).for_each(|(sum, count)| *sum += count);
+        }
+        counts
+    };
+    (0..places).map(|place| bits(&merged(place))).sum::<f64>() / places as f64
+}
+
+fn bits(counts: &[u32; 256]) -> f64 {
+    let total: f64 = counts.iter().copied().map(f64::from).sum();
+    let share = |count: &u32| f64::from(*count) / total;
+    counts.iter().filter(|c| **c > 0).map(|c| -share(c) * share(c).log2()).sum()
+}
+
+/// Chooses among `trials`; `store`, where it is allowed, is among them without a trial.
+///
+/// # Errors
+/// Nothing reaches the floors: what came how near.
+pub fn choose(
+    trials: Vec<Trial>,
+    objective: Objective,
+    floors: Floors,
+    may_store: bool,
+) -> Result<Choice, String> {
+    let mut rejected = Vec::new();
+    let mut fitting: Vec<&Trial> = Vec::new();
+    for trial in &trials {
+        match trial.rejected(floors) {
+            Some(why) => rejected.push(why),
+            None => fitting.push(trial),
+        }
+    }
+    let best = best(&fitting, objective, may_store);
+    let (algorithm, level, filter, why) = match best {
+        Some(best) => (best.algorithm.clone(), best.level, best.filter, why(best, &fitting, objective)),
+        None if may_store => {
+            let fastest = fitting
+                .iter()
+                .chain(&trials.iter().collect::<Vec<_>>())
+                .copied()
+                .min_by(|a, b| a.left().total_cmp(&b.left()))
+                .cloned();
+            (STORE.to_owned(), 0, Filter::None, why_store(fastest.as_ref(), objective, &rejected))
+        }
+        None if trials.is_empty() => return Err("nothing installed could be tried".into()),
+        None => return Err(format!("nothing reaches what was asked: {}", rejected.join("; "))),
+    };
+    Ok(Choice { algorithm, level, filter, why, trials })
+}
+
+/// The best trial; nothing where storing is better.
+fn best<'a>(fitting: &[&'a Trial], objective: Objective, may_store: bool) -> Option<&'a Trial> {
+    let least =
+        |key: &dyn Fn(&Trial) -> f64| fitting.iter().copied().min_by(|a, b| key(a).total_cmp(&key(b)));
+    match objective {
+        Objective::Speed => {
+            let saving = fitting.iter().copied().filter(|t| t.saves());
+            let fastest = saving.min_by(|a, b| a.compress_s.total_cmp(&b.compress_s));
+            fastest.or_else(|| least(&|t| t.compress_s).filter(|_| !may_store))
+        }
+        Objective::Balanced => {
+            least(&Trial::delivery_s).filter(|t| !may_store || t.delivery_s() < 1.0 / BALANCED_MB_S)
+        }
+        Objective::Ratio => {
+            let smallest = least(&Trial::left)?.left();
+            if may_store && smallest > 1.0 - WORTH_DECODING {
+                return None;
+            }
+            let as_small = fitting.iter().copied().filter(|t| t.left() <= smallest * (1.0 + AS_SMALL));
+            as_small.max_by(|a, b| a.decompress_mb_s().total_cmp(&b.decompress_mb_s()))
+        }
+    }
+}
+
+fn why(best: &Trial, fitting: &[&Trial], objective: Objective) -> String {
+    let (tried, ratio) = (fitting.len(), 1.0 / best.left().max(1e-9));
+    let sample = crate::size::binary(best.raw_bytes);
+    let speed = best.compress_mb_s();
+    match objective {
+        Objective::Speed if best.saves() => format!(
+            "the fastest of {tried} tried that saves {:.0} %: {speed:.0} MB/s, ratio {ratio:.2} on {sample} of it",
+            LEAST_SAVING * 100.0
+        ),
+        Objective::Speed => format!("the fastest of {tried} tried; none saves {:.0} %", LEAST_SAVING * 100.0),
+        Objective::Balanced => format!(
+            "delivers soonest at {BALANCED_MB_S:.0} MB/s of {tried} tried: {speed:.0} MB/s, ratio {ratio:.2}, back at {:.0} MB/s on {sample} of it",
+            best.decompress_mb_s()
+        ),
+        Objective::Ratio => format!("the smallest of {tried} tried: ratio {ratio:.2} on {sample} of it"),
+    }
+}
+
+fn why_store(nearest: Option<&Trial>, objective: Objective, rejected: &[String]) -> String {
+    let saved = |t: &Trial| format!("{t} saves {:.1} %", (1.0 - t.left()) * 100.0);
+    let nearest = nearest.map_or_else(|| "its bytes look random".into(), saved);
+    let why = match objective {
+        Objective::Speed => format!("nothing saves {:.0} %", LEAST_SAVING * 100.0),
+        Objective::Balanced => format!("delivered sooner as it is at {BALANCED_MB_S:.0} MB/s"),
+        Objective::Ratio => "nothing makes it smaller to speak of".into(),
+    };
+    let rejected = match rejected.len() {
+        0 => String::new(),
+        count => format!("; {count} do not reach what was asked, {} among them", rejected[0]),
+    };
+    format!("{why}: {nearest}{rejected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn trial(algorithm: &str, mb_s: f64, left: f64, back_mb_s: f64) -> Trial {
+        Trial {
+            algorithm: algorithm.into(),
+            level: 1,
+            filter: Filter::None,
+            raw_bytes: 1_000_000,
+            compressed_bytes: (left * 1e6) as u64,
+            compress_s: 1.0 / mb_s,
+            decompress_s: Some(1.0 / back_mb_s),
+            memory_bytes: (1e9 / mb_s) as u64,
+        }
+    }
+
+    fn chosen(trials: &[Trial], objective: Objective, floors: Floors) -> String {
+        choose(trials.to_vec(), objective, floors, true).expect("a choice").algorithm
+    }
+
+    fn ordinary() -> Vec<Trial> {
+        vec![
+            trial("lz4", 850.0, 0.65, 3300.0),
+            trial("zstd", 600.0, 0.36, 1600.0),
+            trial("bzip2", 13.0, 0.31, 27.0),
+            trial("lzma", 4.0, 0.25, 99.0),
+        ]
+    }
+
+    #[test]
+    fn each_objective_has_its_own_best() {
+        let none = Floors::default();
+        assert_eq!(chosen(&ordinary(), Objective::Speed, none), "lz4");
+        assert_eq!(chosen(&ordinary(), Objective::Balanced, none), "zstd");
+        assert_eq!(chosen(&ordinary(), Objective::Ratio, none), "lzma");
+    }
+
+    #[test]
+    fn speed_wants_a_saving_and_stores_without_one() {
+        let trials = [trial("lz4", 850.0, 0.95, 3300.0), trial("zstd", 300.0, 0.89, 900.0)];
+        assert_eq!(chosen(&trials, Objective::Speed, Floors::default()), "zstd");
+        assert_eq!(chosen(&trials[..1], Objective::Speed, Floors::default()), STORE);
+        assert_eq!(chosen(&[], Objective::Speed, Floors::default()), STORE);
+        let only = choose(trials[..1].to_vec(), Objective::Speed, Floors::default(), false).expect("lz4");
+        assert_eq!(only.algorithm, "lz4");
+    }
+
+    #[test]
+    fn floors_reject_and_say_what() {
+        let slow = Floors { min_decompress_mb_s: Some(200.0), ..Floors::default() };
+        assert_eq!(chosen(&ordinary(), Objective::Ratio, slow), "zstd");
+        let small = Floors { max_memory_bytes: Some(100_000_000), ..Floors::default() };
+        assert_eq!(chosen(&ordinary(), Objective::Ratio, small), "bzip2");
+        let impossible = Floors { min_decompress_mb_s: Some(1e6), ..Floors::default() };
+        let told = choose(ordinary(), Objective::Ratio, impossible, false).expect_err("impossible");
+        assert!(told.contains("lzma 1 decompresses at 99 MB/s"), "{told}");
+        assert_eq!(chosen(&ordinary(), Objective::Ratio, impossible), STORE);
+    }
+
+    #[test]
+    fn trials_come_fastest_first_and_only_of_what_is_installed() {
+        let levels = |algorithm: &str, lowest, default, highest| Levels {
+            algorithm: algorithm.into(),
+            lowest,
+            default,
+            highest,
+        };
+        let installed = [
+            levels("zstd", 1, 3, 19),
+            levels("brotli", 0, 5, 11),
+            levels(STORE, 0, 0, 0),
+            levels("lz4", 0, 1, 12),
+        ];
+        for objective in [Objective::Speed, Objective::Balanced, Objective::Ratio] {
+            let rungs = rungs(&installed, objective);
+            assert!(rungs.is_sorted_by(|a, b| a.expected_mb_s >= b.expected_mb_s));
+            assert!(rungs.iter().all(|r| r.algorithm != STORE && r.level >= 0 && r.level <= 19));
+        }
+        let smallest = rungs(&installed, Objective::Ratio);
+        let levels: Vec<_> = smallest.iter().map(|r| (r.algorithm.as_str(), r.level)).collect();
+        for wanted in [("zstd", 19), ("zstd", 16), ("brotli", 11), ("lz4", 12)] {
+            assert!(levels.contains(&wanted), "{levels:?}");
+        }
+    }
+
+    /// Bytes without order, the same on every machine.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn numbers_look_typed_and_text_and_noise_do_not() {
+        let noise = noise(64 << 10);
+        let floats: Vec<u8> =
+            noise.chunks(2).flat_map(|n| (1.0 + f32::from(n[0]) / 256.0).to_le_bytes()).collect();
+        assert!(typed(&floats).contains(&Filter::Shuffle4));
+        assert!(typed(&noise).is_empty());
+        assert!(typed(&floats[..100]).is_empty());
+        // Of an odd length, so that no letter keeps its place in elements.
+        let text = "Seven bits are more than a letter needs, whatever place it has.".repeat(1000);
+        assert!(typed(text.as_bytes()).is_empty());
+        assert!(looks_random(&noise) && looks_random(&noise[..16384]));
+        assert!(!looks_random(&floats) && !looks_random(text.as_bytes()) && !looks_random(&noise[..100]));
+        assert!(!looks_random(&[]) && typed(&[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_choice_is_never_worse_than_a_trial(
+            numbers in proptest::collection::vec((1.0..2000_f64, 0.01..1.1_f64, 1.0..5000_f64), 1..12),
+        ) {
+            let trials: Vec<Trial> = numbers.iter().map(|(c, l, d)| trial("zstd", *c, *l, *d)).collect();
+            for objective in [Objective::Speed, Objective::Balanced, Objective::Ratio] {
+                let choice = choose(trials.clone(), objective, Floors::default(), true).expect("a choice");
+                let best = best(&trials.iter().collect::<Vec<_>>(), objective, true);
+                prop_assert_eq!(best.is_none(), choice.algorithm == STORE);
+                let Some(best) = best else { continue };
+                for t in &trials {
+                    match objective {
+                        Objective::Speed => prop_assert!(!t.saves() || t.compress_s >= best.compress_s),
+                        Objective::Balanced => prop_assert!(t.delivery_s() >= best.delivery_s()),
+                        Objective::Ratio => prop_assert!(t.left() * (1.0 + AS_SMALL) >= best.left()),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! All other members, and small ones, are decoded on the CPU.
 
 use crate::{
-    FEWEST_BYTES, blame,
+    FEWEST_BYTES, HIGHEST_LEVEL, blame,
     ffi::{Format, Session},
     wrong_bytes,
 };
@@ -26,7 +26,7 @@ pub(crate) struct QatGzip {
 impl Codec for QatGzip {
     const DESCRIPTOR: Descriptor = Descriptor::new("gzip", "qatzip")
         .hardware(hardware::QAT)
-        .levels(1, 9, 1)
+        .levels(1, HIGHEST_LEVEL, 1)
         .file("gz", &MAGIC)
         .max_chunk_bytes(Session::MOST_BYTES as u64)
         .trusted_input_only();

@@ -3,7 +3,7 @@
 //! All other frames, and small ones, are done on the CPU.
 
 use crate::{
-    FEWEST_BYTES, blame,
+    FEWEST_BYTES, HIGHEST_LEVEL, blame,
     ffi::{Format, Session},
     wrong_bytes,
 };
@@ -21,7 +21,7 @@ pub(crate) struct QatLz4 {
 impl Codec for QatLz4 {
     const DESCRIPTOR: Descriptor = Descriptor::new("lz4", "qatzip")
         .hardware(hardware::QAT)
-        .levels(1, 9, 1)
+        .levels(1, HIGHEST_LEVEL, 1)
         .file("lz4", &frames::MAGIC)
         .max_chunk_bytes(Session::MOST_BYTES as u64)
         .trusted_input_only();

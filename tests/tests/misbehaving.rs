@@ -60,6 +60,7 @@ const ELSEWHERE: &[&str] = &[
     "hang_in_probe",
     "lies_in_compress",
     "lies_in_decompress",
+    "qatzip_double",
     "simulated_device",
     "slow_but_good",
     "twin_a",

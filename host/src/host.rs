@@ -357,6 +357,7 @@ fn in_process<C: api::Codec>(id: &str, version: &str) -> import::Plugin {
     impl<C: api::Codec> export::CodecList for One<C> {
         const TABLES: &'static [api::abi::CodecV1] = &[export::codec_table::<C>()];
         const DECODERS: &'static [Option<api::Decoder>] = &[C::DECODER];
+        const BATCHES: &'static [api::abi::BatchCodecV1] = &[export::batch_codec::<C>()];
     }
     let manifest = api::Manifest::new(String::leak(id.to_owned()), String::leak(version.to_owned()));
     let table = export::plugin_table::<One<C>>(manifest, export::standard_extension::<One<C>>);

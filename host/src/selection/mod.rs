@@ -65,6 +65,8 @@ pub struct Request {
     pub ratio_floor: Option<f64>,
     /// Most memory, in bytes, an implementation may need.
     pub memory_bytes: Option<u64>,
+    /// Whether the frames to decode were found to be as they were written: decoders that trust their input may have them.
+    pub verified: bool,
     /// Whether the work is decoding a stream of unknown length in bounded memory.
     pub stream: bool,
 }
@@ -265,7 +267,8 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
     if !needed {
         return Some(format!("cannot {what}"));
     }
-    if !named && request.direction != Direction::Compress && !c.info.safe_on_hostile_input {
+    let is_at_risk = request.direction != Direction::Compress && !request.verified;
+    if !named && is_at_risk && !c.info.safe_on_hostile_input {
         return Some("must not be given frames that nobody has verified".into());
     }
     if request.stream && !c.info.streams {

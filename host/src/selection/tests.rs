@@ -21,6 +21,7 @@ fn info(algorithm: &str, hardware: &str, library: &str, levels: std::ops::RangeI
         compresses: true,
         decompresses: true,
         safe_on_hostile_input: true,
+        batch: 1,
         streams: true,
         device: String::new(),
     }
@@ -172,6 +173,8 @@ fn decoders_that_trust_their_input_get_none_unless_named() {
     let installed = [zlib(), gpu];
     let decode = Request { direction: Direction::Decompress, ..Request::new("gzip") };
     assert_eq!(ranked_with(&installed, &decode, None, &[]).ranked.len(), 1);
+    let verified = Request { verified: true, ..decode.clone() };
+    assert_eq!(names(&ranked_with(&installed, &verified, None, &[]))[0].0, "gzip/cuda/nvcomp");
     let named = Request { implementation: Some("gzip/cuda/nvcomp".into()), ..decode };
     assert_eq!(names(&ranked_with(&installed, &named, None, &[]))[0].0, "gzip/cuda/nvcomp");
     assert_eq!(names(&ranked(&installed, 6))[0].0, "gzip/cuda/nvcomp", "compressing is no risk");

@@ -6,7 +6,7 @@ use crate::{
 };
 use clipsmaster_framing::verify;
 use clipsmaster_plugin_api::{
-    Codec, Descriptor, Error, ErrorKind, OptionSpec, Options, Result, Unavailable, hardware,
+    BatchItem, Codec, Descriptor, Error, ErrorKind, OptionSpec, Options, Result, Unavailable, hardware,
 };
 use std::{env, marker::PhantomData};
 
@@ -32,6 +32,9 @@ const OPTIONS: &[OptionSpec] = &[
 /// With the value `0`, staging buffers are not pinned unless the option says so: for measurements through the command line.
 const PINNED_VARIABLE: &str = "CLIPSMASTER_CUDA_PINNED";
 
+/// Chunks wanted in one call: with a few MiB each, they fill a round.
+const BATCH: usize = 16;
+
 /// What the four descriptors have in common.
 pub(crate) const fn descriptor(algorithm: &'static str) -> Descriptor {
     Descriptor::new(algorithm, "nvcomp")
@@ -49,13 +52,6 @@ pub(crate) struct Nvcomp<F> {
     format: PhantomData<F>,
 }
 
-/// A chunk of a call.
-pub(crate) struct Item<'a> {
-    pub src: &'a [u8],
-    pub dst: &'a mut [u8],
-    pub result: Result<usize>,
-}
-
 fn setup<F: Format>(level: i32, options: &Options) -> Setup {
     let option = |name| options.get(name).and_then(|n| usize::try_from(n).ok());
     let unpinned = env::var_os(PINNED_VARIABLE).is_some_and(|v| v == "0");
@@ -71,6 +67,7 @@ fn setup<F: Format>(level: i32, options: &Options) -> Setup {
 
 impl<F: Format> Codec for Nvcomp<F> {
     const DESCRIPTOR: Descriptor = F::DESCRIPTOR;
+    const BATCH: usize = BATCH;
 
     fn probe() -> Result<String, Unavailable> {
         crate::probe::probe(&setup::<F>(F::DESCRIPTOR.levels.default, &Options::default()))
@@ -87,37 +84,21 @@ impl<F: Format> Codec for Nvcomp<F> {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let mut item = [Item { src, dst, result: Ok(0) }];
-        self.compress_all(&mut item)?;
+        let mut item = [BatchItem::new(src, dst)];
+        self.compress_batch(&mut item)?;
         let [item] = item;
         item.result
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let mut item = [Item { src, dst, result: Ok(0) }];
-        self.decompress_all(&mut item)?;
+        let mut item = [BatchItem::new(src, dst)];
+        self.decompress_batch(&mut item)?;
         let [item] = item;
         item.result
     }
 
-    fn decompressed_len(src: &[u8]) -> Option<u64> {
-        F::unwrap(src).ok().filter(|found| !found.guessed).map(|found| found.len as u64)
-    }
-
-    /// Staging buffers; what the device holds is its own.
-    fn scratch_bytes(_level: i32, len: usize) -> u64 {
-        let len = len.min(MOST_BYTES);
-        let pieces = len.div_ceil(F::PIECE_BYTES);
-        (len + pieces * F::SLOT_BYTES) as u64
-    }
-}
-
-impl<F: Format> Nvcomp<F> {
-    /// Compresses every item; the pieces of all go to the device together.
-    ///
-    /// # Errors
-    /// When all fail: the device is lost, or out of memory.
-    fn compress_all(&mut self, items: &mut [Item<'_>]) -> Result<()> {
+    /// The pieces of all items go to the device together.
+    fn compress_batch(&mut self, items: &mut [BatchItem<'_>]) -> Result<()> {
         let pieces = items.iter().flat_map(|item| item.src.chunks(F::PIECE_BYTES));
         let pieces = pieces.map(|body| Piece { head: &[], body, content_bytes: body.len() }).collect();
         let mut rounds = Rounds { engine: &mut self.engine, pieces, next: 0, first: 0, done: 0 };
@@ -135,11 +116,8 @@ impl<F: Format> Nvcomp<F> {
         Ok(())
     }
 
-    /// Decompresses every item; the pieces of all go to the device together.
-    ///
-    /// # Errors
-    /// As [`compress_all`](Self::compress_all).
-    fn decompress_all(&mut self, items: &mut [Item<'_>]) -> Result<()> {
+    /// As [`compress_batch`](Self::compress_batch), the other way.
+    fn decompress_batch(&mut self, items: &mut [BatchItem<'_>]) -> Result<()> {
         let sources: Vec<&[u8]> = items.iter().map(|item| item.src).collect();
         let found: Vec<Result<Found<'_>>> = sources.iter().map(|src| self.find(src)).collect();
         let mut pieces = Vec::new();
@@ -181,6 +159,19 @@ impl<F: Format> Nvcomp<F> {
         Ok(())
     }
 
+    fn decompressed_len(src: &[u8]) -> Option<u64> {
+        F::unwrap(src).ok().filter(|found| !found.guessed).map(|found| found.len as u64)
+    }
+
+    /// Staging buffers; what the device holds is its own.
+    fn scratch_bytes(_level: i32, len: usize) -> u64 {
+        let len = len.saturating_mul(BATCH).min(MOST_BYTES);
+        let pieces = len.div_ceil(F::PIECE_BYTES);
+        (len + pieces * F::SLOT_BYTES) as u64
+    }
+}
+
+impl<F: Format> Nvcomp<F> {
     fn find<'a>(&self, src: &'a [u8]) -> Result<Found<'a>> {
         let found = F::unwrap(src)?;
         if let Some(block) = found.blocks.iter().find(|b| !b.stored && b.len > MOST_PIECE_BYTES) {

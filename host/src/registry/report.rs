@@ -180,6 +180,11 @@ impl CodecInfo {
         }
     }
 
+    /// Whether the device says of itself that it only pretends to be one, as test doubles do.
+    pub fn is_simulated(&self) -> bool {
+        self.device.to_ascii_lowercase().contains("simulated")
+    }
+
     /// `<algorithm>/<hardware>/<library>`.
     pub fn implementation(&self) -> String {
         format!("{}/{}/{}", self.algorithm, self.hardware, self.library)

@@ -57,7 +57,7 @@ pub struct Request {
     pub bytes: Option<u64>,
     /// What should be fast.
     pub direction: Direction,
-    /// Only this hardware.
+    /// Only this hardware, in upper or lower case; what it starts, the CPU finishes where the device fails.
     pub hardware: Option<String>,
     /// Exactly this implementation, at its own level; bypasses ranking.
     pub implementation: Option<String>,
@@ -112,6 +112,11 @@ pub struct Candidate<'a> {
 impl Candidate<'_> {
     fn is_reference(&self) -> bool {
         algorithm::is_reference(&self.info.algorithm, &self.info.library)
+    }
+
+    /// Whether its device only pretends to be one. What it measures says nothing about speed.
+    fn is_simulated(&self) -> bool {
+        self.info.is_simulated()
     }
 
     fn has_level(&self, level: i32) -> bool {
@@ -172,7 +177,7 @@ pub struct Ranking {
 /// A level means *at least the ratio the reference implementation reaches at that level* on every kind of data (a share
 /// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
 /// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise. Pins come first, disabled ones not at all,
-/// an exact [`Request::implementation`] bypasses all of it. Ties end on the name. What has not been
+/// an exact [`Request::implementation`] bypasses all of it. Simulated devices take part only where they are named. Ties end on the name. What has not been
 /// measured stands behind what has, the reference first.
 pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>) -> Ranking {
     let mut ranking = Ranking::default();
@@ -235,7 +240,7 @@ pub fn unmeasured(
 }
 
 /// Own levels worth measuring: all of a short range, the ends and the neighbourhood of the default of a long one.
-fn own_levels(info: &CodecInfo) -> Vec<i32> {
+pub(crate) fn own_levels(info: &CodecInfo) -> Vec<i32> {
     let all = info.level_min..=info.level_max;
     if info.level_max - info.level_min <= 24 {
         return all.collect();
@@ -256,8 +261,12 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
     if !named && wishes.disabled.contains(&id) {
         return Some("disabled by configuration".into());
     }
-    if request.hardware.as_ref().is_some_and(|h| *h != c.info.hardware) {
+    if request.hardware.as_ref().is_some_and(|h| !h.eq_ignore_ascii_case(&c.info.hardware)) {
         return Some(format!("runs on {}", c.info.hardware));
+    }
+    let pinned = wishes.pin == Some(id.as_str());
+    if c.is_simulated() && !named && !pinned && request.hardware.is_none() {
+        return Some(format!("its device is simulated ({}): used only where it is named", c.info.device));
     }
     let (needed, what) = match request.direction {
         Direction::Compress => (c.info.compresses, "compress"),
@@ -394,8 +403,7 @@ fn fastest_level(
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
 ) -> Result<Option<i32>, String> {
-    let floor = if c.info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
-    let floor = request.ratio_floor.unwrap_or(floor);
+    let floor = ratio_floor(c.info, request);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
     let mut best: Option<(f64, i32)> = None;
     let mut nearest: Option<(f64, String)> = None;
@@ -419,6 +427,12 @@ fn fastest_level(
         (None, Some((_, why))) => Err(why),
         (None, None) => Ok(None),
     }
+}
+
+/// Share of the reference's ratio that an implementation must reach.
+pub(crate) fn ratio_floor(info: &CodecInfo, request: &Request) -> f64 {
+    let floor = if info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
+    request.ratio_floor.unwrap_or(floor)
 }
 
 /// The ratio a level asks for, as people are told it: the mean over the kinds of data.

@@ -191,3 +191,59 @@ fn length_in(mut field: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pieces::tests::Given;
+
+    /// What `gzip -n` writes for `hello\n`.
+    const HELLO: [u8; 26] = [
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0xe7, 2, 0, 0x20, 0x30, 0x3a, 0x36,
+        6, 0, 0, 0,
+    ];
+
+    #[test]
+    fn a_member_tells_its_length_and_is_cut_nowhere() {
+        let mut out = [0; 100];
+        let n = Gzip::wrap(b"hello\n", &mut out, &mut Given::new(&[&HELLO])).expect("room enough");
+        let twice = out[..n].repeat(2);
+        let found = Gzip::unwrap(&twice).expect("valid members");
+        assert_eq!((found.blocks.len(), found.len, found.guessed), (2, 12, false));
+        let block = &found.blocks[1];
+        assert_eq!([&block.head[..], block.body].concat()[10..], HELLO[10..]);
+        assert_eq!(clipsmaster_framing::verify(&found.checks, b"hello\nhello\n"), Ok(()));
+        for cut in (1..twice.len()).filter(|cut| *cut != n) {
+            let kind = Gzip::unwrap(&twice[..cut]).map_err(|e| e.kind).err();
+            assert_eq!(kind, Some(ErrorKind::Truncated), "at {cut}");
+        }
+    }
+
+    #[test]
+    fn of_members_without_length_only_a_single_one_is_taken() {
+        assert!(Gzip::unwrap(&HELLO).is_ok_and(|found| found.guessed && found.len == 6));
+        let twice = HELLO.repeat(2);
+        assert_eq!(Gzip::unwrap(&twice).map_err(|e| e.kind).err(), Some(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn a_wrong_checksum_of_the_device_is_noticed_at_once() {
+        let mut wrong = HELLO;
+        wrong[18] ^= 1;
+        let answer = Gzip::wrap(b"hello\n", &mut [0; 100], &mut Given::new(&[&wrong]));
+        assert_eq!(answer.map_err(|e| e.kind), Err(ErrorKind::Internal));
+    }
+
+    #[test]
+    fn the_largest_piece_fits_stored() {
+        let content = vec![7; Gzip::PIECE_BYTES];
+        let mut member = HEADER.to_vec();
+        member.resize(70_000, 0);
+        member.extend(crc32fast::hash(&content).to_le_bytes());
+        member.extend((content.len() as u32).to_le_bytes());
+        let mut out = vec![0; Gzip::bound(content.len())];
+        let n = Gzip::wrap(&content, &mut out, &mut Given::new(&[&member])).expect("the bound holds");
+        assert!(n <= MOST_MEMBER_BYTES);
+        assert!(Gzip::unwrap(&out[..n]).is_ok_and(|found| found.blocks[0].stored));
+    }
+}

@@ -66,9 +66,12 @@ pub(crate) struct Found<'a> {
     pub guessed: bool,
 }
 
+/// How a checksum is computed.
+pub(crate) type Sum = fn(&[u8]) -> u32;
+
 impl<'a> Found<'a> {
     /// Adds a piece with a checksum of its content.
-    pub(crate) fn put(&mut self, block: Block<'a>, check: Option<(u32, fn(&[u8]) -> u32)>) {
+    pub(crate) fn put(&mut self, block: Block<'a>, check: Option<(u32, Sum)>) {
         let range = self.len..self.len + block.len;
         self.len = range.end;
         self.checks.extend(check.map(|(expected, sum)| Check { range, expected, sum }));
@@ -131,5 +134,25 @@ impl<'a> Output<'a> {
         self.dst.get_mut(self.len..end).ok_or(ErrorKind::DestinationTooSmall)?.copy_from_slice(bytes);
         self.len = end;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Pieces that were compressed before.
+    pub(crate) struct Given<'a>(std::slice::Iter<'a, &'a [u8]>);
+
+    impl<'a> Given<'a> {
+        pub(crate) fn new(pieces: &'a [&'a [u8]]) -> Self {
+            Self(pieces.iter())
+        }
+    }
+
+    impl Packed for Given<'_> {
+        fn next(&mut self) -> Result<&[u8]> {
+            Ok(self.0.next().expect("as many as there are pieces"))
+        }
     }
 }

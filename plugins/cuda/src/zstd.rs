@@ -3,7 +3,7 @@
 //! nvCOMP's frames get a header of ours, since a reader wants to know their size; the blocks stay as they are. To the device go
 //! frames without checksum, which the host compares.
 
-use crate::pieces::{Block, Format, Found, Output, Packed};
+use crate::pieces::{Block, Format, Found, Output, Packed, Sum};
 use clipsmaster_plugin_api::{Descriptor, Error, ErrorKind, Result};
 use twox_hash::XxHash64;
 
@@ -56,7 +56,7 @@ impl Format for Zstd {
             src = &src[frame.frame_bytes..];
             let size = frame.content_bytes.and_then(|n| usize::try_from(n).ok());
             let len = size.ok_or_else(|| unsupported("a zstd frame without content size"))?;
-            let check = frame.checksum.map(|expected| (expected, sum as fn(&[u8]) -> u32));
+            let check = frame.checksum.map(|expected| (expected, sum as Sum));
             found.put(frame.into_block(len), check);
         }
         Ok(found)
@@ -191,4 +191,43 @@ fn skip_blocks<'a>(src: &mut &'a [u8]) -> Result<Option<&'a [u8]>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pieces::tests::Given;
+
+    /// Frames of 300 bytes: one in an RLE block with the size in two bytes, one with a window and no size.
+    const SIZED: [u8; 11] = [0x28, 0xb5, 0x2f, 0xfd, 0x60, 44, 0, 0x63, 9, 0, b'a'];
+    const UNSIZED: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x30, 0x63, 9, 0, b'a'];
+
+    #[test]
+    fn every_frame_gets_its_size_and_checksum() {
+        let content = [b'a'; 300];
+        for frame in [&SIZED[..], &UNSIZED] {
+            let mut out = [0; 400];
+            let n = Zstd::wrap(&content, &mut out, &mut Given::new(&[frame])).expect("room enough");
+            let found = Zstd::unwrap(&out[..n]).expect("a valid frame");
+            assert_eq!((found.len, found.blocks.len(), found.checks.len()), (300, 1, 1));
+            assert_eq!(clipsmaster_framing::verify(&found.checks, &content), Ok(()));
+            assert_eq!(found.blocks[0].body, [0x63, 9, 0, b'a']);
+            for cut in 1..n {
+                let kind = Zstd::unwrap(&out[..cut]).map_err(|e| e.kind).err();
+                assert_eq!(kind, Some(ErrorKind::Truncated), "at {cut}");
+            }
+            assert!(Zstd::unwrap(&[&out[..n], b"junk"].concat()).is_err());
+        }
+        assert_eq!(Zstd::unwrap(&UNSIZED).map_err(|e| e.kind).err(), Some(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn a_piece_that_grows_is_stored_within_the_bound() {
+        let content = vec![7; Zstd::PIECE_BYTES + 1];
+        let long = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x30][..], &[9, 0, 8], &[0; 1 << 16], &[1, 0, 0]].concat();
+        let mut out = vec![0; Zstd::bound(content.len())];
+        let n = Zstd::wrap(&content, &mut out, &mut Given::new(&[&long, &long])).expect("the bound holds");
+        let found = Zstd::unwrap(&out[..n]).expect("valid frames");
+        assert!(found.blocks.iter().all(|b| b.stored) && found.len == content.len());
+    }
 }

@@ -16,6 +16,8 @@ pub const BLOCK_BYTES: usize = 4 << 20;
 
 const HISTORY_BYTES: usize = 64 << 10;
 const SKIPPABLE: std::ops::RangeInclusive<u32> = 0x184d_2a50..=0x184d_2a5f;
+/// A block without content, as our containers put into frames: one token, of no literals and no match.
+const EMPTY: [u8; 1] = [0];
 const LEGACY: u32 = 0x184c_2102;
 const STORED: u32 = 1 << 31;
 
@@ -145,9 +147,12 @@ pub fn layout(mut src: &[u8]) -> Result<Layout<'_>> {
             let (data, after) = src.split_at_checked(bytes).ok_or_else(crate::source::truncated)?;
             src = after;
             let data = frame.checked(data)?;
+            if !stored && data == EMPTY {
+                continue;
+            }
             let len = if stored { data.len() } else { frame.block_bytes.min(end - layout.len) };
             if len == 0 || len > end - layout.len {
-                return Err(Error::corrupt("more lz4 blocks than the frame declares"));
+                return Err(unsupported("whose blocks are not full"));
             }
             layout.blocks.push(Block { data, stored, len });
             layout.len += len;
@@ -157,7 +162,7 @@ pub fn layout(mut src: &[u8]) -> Result<Layout<'_>> {
             }
         }
         if layout.len != end {
-            return Err(Error::corrupt(format!("lz4 frame declares {size} bytes and has fewer")));
+            return Err(unsupported("whose blocks are not full"));
         }
         if frame.flags & CONTENT_CHECKSUM != 0 {
             let expected = src.take_u32()?;
@@ -411,6 +416,9 @@ mod tests {
         for cut in (1..src.len()).filter(|cut| ![n, n + 9].contains(cut)) {
             assert_eq!(layout(&src[..cut]).map_err(|e| e.kind).err(), Some(ErrorKind::Truncated), "at {cut}");
         }
+        // A container's mark: an empty block behind the header of 15 bytes.
+        let marked = [&src[..15], &[1, 0, 0, 0, 0], &src[15..]].concat();
+        assert_eq!(layout(&marked).map(|l| l.len), Ok(found.len));
         let unsized_frame = [MAGIC.as_slice(), &[VERSION | INDEPENDENT, 4 << 4, 0x82, 0, 0, 0, 0]].concat();
         assert_eq!(layout(&unsized_frame).map_err(|e| e.kind).err(), Some(ErrorKind::Unsupported));
     }

@@ -54,6 +54,8 @@ const EXPECTED: &[(&str, State, &str)] = &[
 
 /// Libraries with tests of their own, here and in `lifecycle`.
 const ELSEWHERE: &[&str] = &[
+    "double_cuda",
+    "double_nvcomp",
     "fails_after_load",
     "fails_in_mid_job",
     "hang_in_compress",

@@ -5,16 +5,20 @@
 //! checksums, blocks that do not shrink, frames back to back, skippable frames, truncation, and the
 //! pull decoder for streams. Blocks go straight from the source into the destination.
 //!
+//! A library that takes many blocks at once asks for the [`Layout`] of the frames instead.
+//!
 //! This is a library for plugins, not a plugin.
 
 #![forbid(unsafe_code)]
 
 pub mod gzip;
+mod layout;
 pub mod lz4;
 mod reader;
 pub mod snappy;
 mod source;
 
+pub use layout::{Block, Check, Layout, verify};
 pub use reader::{Frames, decoder, decompress};
 pub use source::Source;
 

@@ -4,7 +4,7 @@
 //! Frames are written with independent blocks, content size and content checksum. Frames of any kind are read, except
 //! those that need a dictionary, and the legacy format, which has no end mark.
 
-use crate::{Frames, Output, Source};
+use crate::{Block, Check, Frames, Layout, Output, Source};
 use clipsmaster_plugin_api::{Error, ErrorKind, Result};
 use std::hash::Hasher;
 use twox_hash::XxHash32;
@@ -16,6 +16,8 @@ pub const BLOCK_BYTES: usize = 4 << 20;
 
 const HISTORY_BYTES: usize = 64 << 10;
 const SKIPPABLE: std::ops::RangeInclusive<u32> = 0x184d_2a50..=0x184d_2a5f;
+/// A block without content, as our containers put into frames: one token, of no literals and no match.
+const EMPTY: [u8; 1] = [0];
 const LEGACY: u32 = 0x184c_2102;
 const STORED: u32 = 1 << 31;
 
@@ -29,9 +31,14 @@ const DICTIONARY: u8 = 0x01;
 
 /// Largest frame for `len` bytes: all blocks stored.
 pub const fn bound(len: usize) -> usize {
+    bound_in_blocks(len, BLOCK_BYTES)
+}
+
+/// As [`bound`], for [`compress_in_blocks`].
+pub const fn bound_in_blocks(len: usize, most_bytes: usize) -> usize {
     const HEADER: usize = 4 + 2 + 8 + 1;
     const END: usize = 4 + 4;
-    HEADER + len + 4 * len.div_ceil(BLOCK_BYTES) + END
+    HEADER + len + 4 * len.div_ceil(most_bytes) + END
 }
 
 /// Writes `src` as one frame into `dst`; the bytes written.
@@ -44,10 +51,23 @@ pub const fn bound(len: usize) -> usize {
 pub fn compress(
     src: &[u8],
     dst: &mut [u8],
+    block: impl FnMut(&[u8], &mut [u8]) -> Option<usize>,
+) -> Result<usize> {
+    compress_in_blocks(src, dst, BLOCK_BYTES, block)
+}
+
+/// As [`compress`], in blocks of at most `most_bytes`: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_in_blocks(
+    src: &[u8],
+    dst: &mut [u8],
+    most_bytes: usize,
     mut block: impl FnMut(&[u8], &mut [u8]) -> Option<usize>,
 ) -> Result<usize> {
     let mut out = Output::new(dst);
-    let (code, block_bytes) = block_size_for(src.len());
+    let (code, block_bytes) = block_size_for(src.len().min(most_bytes));
     let mut descriptor =
         [VERSION | INDEPENDENT | CONTENT_SIZE | CONTENT_CHECKSUM, code << 4, 0, 0, 0, 0, 0, 0, 0, 0];
     descriptor[2..].copy_from_slice(&(src.len() as u64).to_le_bytes());
@@ -134,6 +154,57 @@ pub fn extent(src: &[u8]) -> Result<Extent> {
     }
     let checksum = if frame.flags & CONTENT_CHECKSUM != 0 { Some(rest.take_u32()?) } else { None };
     Ok(Extent { bytes: src.len() - rest.len(), content_bytes: frame.content_size, checksum })
+}
+
+/// Where the blocks of all frames of `src` are, and what they decode to. Nothing is decoded, but block checksums are
+/// compared.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for frames whose blocks cannot be decoded apart (linked ones, no content size, blocks that are not
+/// full); damage that shows without decoding.
+pub fn layout(mut src: &[u8]) -> Result<Layout<'_>> {
+    let unsupported = |what| Error::new(ErrorKind::Unsupported, format!("an lz4 frame {what}"));
+    if src.is_empty() {
+        return Err(crate::source::truncated());
+    }
+    let mut layout = Layout::default();
+    while !src.is_empty() {
+        let Some(frame) = Frame::read(&mut src)? else { continue };
+        let size = frame.content_size.ok_or_else(|| unsupported("without content size"))?;
+        let start = layout.len;
+        let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
+        let end = end.ok_or_else(|| unsupported("beyond the address space"))?;
+        while let Some((bytes, stored)) = frame.next_header(&mut src)? {
+            let (data, after) = src.split_at_checked(bytes).ok_or_else(crate::source::truncated)?;
+            src = after;
+            let data = frame.checked(data)?;
+            if !stored && data == EMPTY {
+                continue;
+            }
+            let len = if stored { data.len() } else { frame.block_bytes.min(end - layout.len) };
+            if len == 0 || len > end - layout.len {
+                return Err(unsupported("whose blocks are not full"));
+            }
+            layout.blocks.push(Block { data, stored, len });
+            layout.len += len;
+            let last = layout.len == end;
+            if !last && (len < frame.block_bytes || frame.flags & INDEPENDENT == 0) {
+                return Err(unsupported("whose blocks cannot be decoded apart"));
+            }
+        }
+        if layout.len != end {
+            return Err(unsupported("whose blocks are not full"));
+        }
+        if frame.flags & CONTENT_CHECKSUM != 0 {
+            let expected = src.take_u32()?;
+            layout.checks.push(Check {
+                range: start..end,
+                expected,
+                sum: |content| XxHash32::oneshot(0, content),
+            });
+        }
+    }
+    Ok(layout)
 }
 
 /// Decompresses a raw block: source, destination, and the output before it that it may refer to.
@@ -232,26 +303,15 @@ impl Frame {
         out: &mut [u8],
         at: usize,
     ) -> Result<Option<usize>> {
-        let word = source.take_u32()?;
-        if word == 0 {
+        let Some((bytes, stored)) = self.next_header(source)? else {
             return self.finish(source).map(|()| None);
-        }
-        let len = (word & !STORED) as usize;
-        if len > self.block_bytes {
-            return Err(Error::corrupt(format!(
-                "lz4 block of {len} bytes in a frame with {}",
-                self.block_bytes
-            )));
-        }
-        let checksum_bytes = self.checksum_bytes(BLOCK_CHECKSUM);
-        let (block, checksum) = source.take(len + checksum_bytes)?.split_at(len);
-        if checksum_bytes != 0 && checksum != XxHash32::oneshot(0, block).to_le_bytes() {
-            return Err(Error::corrupt("lz4 block checksum differs"));
-        }
+        };
+        let block = self.checked(source.take(bytes)?)?;
+        let len = block.len();
         let (before, room) = out.split_at_mut(at);
         let room_bytes = room.len().min(self.block_bytes);
         let room = &mut room[..room_bytes];
-        let n = if word & STORED != 0 {
+        let n = if stored {
             room.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?.copy_from_slice(block);
             len
         } else {
@@ -264,6 +324,31 @@ impl Frame {
             self.content.write(&room[..n]);
         }
         Ok(Some(n))
+    }
+
+    /// Bytes of the next block in the frame, its checksum included, and whether it is stored; `None` at the end mark.
+    fn next_header(&self, source: &mut impl Source) -> Result<Option<(usize, bool)>> {
+        let word = source.take_u32()?;
+        if word == 0 {
+            return Ok(None);
+        }
+        let len = (word & !STORED) as usize;
+        if len > self.block_bytes {
+            return Err(Error::corrupt(format!(
+                "lz4 block of {len} bytes in a frame with {}",
+                self.block_bytes
+            )));
+        }
+        Ok(Some((len + self.checksum_bytes(BLOCK_CHECKSUM), word & STORED != 0)))
+    }
+
+    /// A block without its checksum, which is compared.
+    fn checked<'b>(&self, block: &'b [u8]) -> Result<&'b [u8]> {
+        let (block, checksum) = block.split_at(block.len() - self.checksum_bytes(BLOCK_CHECKSUM));
+        if !checksum.is_empty() && checksum != XxHash32::oneshot(0, block).to_le_bytes() {
+            return Err(Error::corrupt("lz4 block checksum differs"));
+        }
+        Ok(block)
     }
 
     /// Bytes before `at` that a block may refer to: linked blocks see the frame so far.
@@ -335,6 +420,38 @@ mod tests {
         assert_eq!(content_size(&src), Some(2 * content.len() as u64));
         let small = decoded(&src, 2 * content.len() - 1).map_err(|e| e.kind);
         assert_eq!(small, Err(ErrorKind::DestinationTooSmall));
+    }
+
+    #[test]
+    fn the_layout_tells_every_block_and_refuses_what_cannot_be_decoded_apart() {
+        let content = b"abcabcabcabcabcabcabcabcabc".repeat(10_000);
+        let mut small = vec![0; bound_in_blocks(content.len(), 64 << 10)];
+        let n = compress_in_blocks(&content, &mut small, 64 << 10, |_, _| None).expect("the bound holds");
+        let src = [&small[..n], &[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 1], &frame(&content)].concat();
+        let found = layout(&src).expect("a valid input");
+        assert_eq!((found.blocks.len(), found.checks.len(), found.len), (6, 2, 2 * content.len()));
+        let mut out = vec![0; found.len];
+        let mut at = 0;
+        for block in &found.blocks {
+            let dst = &mut out[at..at + block.len];
+            at += block.len;
+            if block.stored {
+                dst.copy_from_slice(block.data);
+            } else {
+                assert_eq!(raw(block.data, dst, &[]), Some(block.len));
+            }
+        }
+        assert_eq!(crate::verify(&found.checks, &out), Ok(()));
+        out[7] ^= 1;
+        assert!(crate::verify(&found.checks, &out).is_err());
+        for cut in (1..src.len()).filter(|cut| ![n, n + 9].contains(cut)) {
+            assert_eq!(layout(&src[..cut]).map_err(|e| e.kind).err(), Some(ErrorKind::Truncated), "at {cut}");
+        }
+        // A container's mark: an empty block behind the header of 15 bytes.
+        let marked = [&src[..15], &[1, 0, 0, 0, 0], &src[15..]].concat();
+        assert_eq!(layout(&marked).map(|l| l.len), Ok(found.len));
+        let unsized_frame = [MAGIC.as_slice(), &[VERSION | INDEPENDENT, 4 << 4, 0x82, 0, 0, 0, 0]].concat();
+        assert_eq!(layout(&unsized_frame).map_err(|e| e.kind).err(), Some(ErrorKind::Unsupported));
     }
 
     #[test]

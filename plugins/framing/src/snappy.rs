@@ -2,7 +2,7 @@
 //!
 //! The format has no end mark: input cut between two chunks is valid, and only a container can tell.
 
-use crate::{Frames, Output, Source};
+use crate::{Block, Check, Frames, Layout, Output, Source};
 use clipsmaster_plugin_api::{Error, ErrorKind, Result};
 
 /// First bytes of a frame: the stream identifier.
@@ -63,6 +63,47 @@ fn put_header(out: &mut Output<'_>, kind: u8, len: usize, content: &[u8]) -> Res
 /// CRC-32C, masked as the format says, since data may hold checksums of itself.
 fn checksum(content: &[u8]) -> u32 {
     crc32c::crc32c(content).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Where the blocks of all chunks of `src` are, and what they decode to. Nothing is decoded.
+///
+/// # Errors
+/// Damage that shows without decoding.
+pub fn layout(mut src: &[u8]) -> Result<Layout<'_>> {
+    let mut layout = Layout::default();
+    let mut began = false;
+    while !began || !src.is_empty() {
+        let word = src.take_u32()?;
+        let (kind, len) = (word as u8, (word >> 8) as usize);
+        let (chunk, after) = src.split_at_checked(len).ok_or_else(crate::source::truncated)?;
+        src = after;
+        match kind {
+            IDENTIFIER if *chunk == MAGIC[4..] => began = true,
+            _ if !began || kind == IDENTIFIER => return Err(Error::corrupt("no snappy stream identifier")),
+            COMPRESSED | STORED => layout.put_chunk(kind == STORED, chunk)?,
+            SKIPPABLE.. => {}
+            _ => return Err(Error::corrupt(format!("snappy chunk of reserved type {kind:#04x}"))),
+        }
+    }
+    Ok(layout)
+}
+
+impl<'a> Layout<'a> {
+    fn put_chunk(&mut self, stored: bool, chunk: &'a [u8]) -> Result<()> {
+        let checksum = chunk.split_first_chunk().filter(|_| chunk.len() <= 4 + RAW_BYTES);
+        let Some((expected, data)) = checksum else {
+            return Err(Error::corrupt(format!("snappy chunk of {} bytes", chunk.len())));
+        };
+        let len = if stored { data.len() } else { raw_size(data)? };
+        if len > BLOCK_BYTES {
+            return Err(Error::corrupt(format!("snappy chunk decodes to {len} bytes")));
+        }
+        let range = self.len..self.len + len;
+        self.checks.push(Check { range, expected: u32::from_le_bytes(*expected), sum: self::checksum });
+        self.blocks.push(Block { data, stored, len });
+        self.len += len;
+        Ok(())
+    }
 }
 
 /// Decompresses a raw block, which tells its size, into exactly that much room.
@@ -198,6 +239,20 @@ mod tests {
         let mut back = Vec::new();
         snap::read::FrameDecoder::new(&frame(&content)[..]).read_to_end(&mut back).expect("a valid frame");
         assert_eq!(back, content);
+    }
+
+    #[test]
+    fn the_layout_tells_every_block() {
+        let content = b"snappy, snappier, snappiest; ".repeat(5_000);
+        let src = [frame(&content), vec![0x80, 2, 0, 0, 9, 9], frame(b"x")].concat();
+        let found = layout(&src).expect("a valid input");
+        assert_eq!((found.blocks.len(), found.len), (4, content.len() + 1));
+        assert!(found.blocks[3].stored);
+        assert_eq!(crate::verify(&found.checks, &[&content[..], b"x"].concat()), Ok(()));
+        for cut in 0..MAGIC.len() {
+            assert_eq!(layout(&src[..cut]).map_err(|e| e.kind).err(), Some(ErrorKind::Truncated), "at {cut}");
+        }
+        assert!(layout(&[&src[..], &[7, 0, 0, 0]].concat()).is_err());
     }
 
     #[test]

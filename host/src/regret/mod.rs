@@ -72,6 +72,8 @@ pub struct RegretCell {
     pub choice: Tried,
     /// The fastest that keeps the promise on this data.
     pub best: Tried,
+    /// All that keep the promise on this data; the slow ones were run only once.
+    pub eligible: Vec<Tried>,
     /// Time of the choice over time of the best; at least 1.
     pub regret: f64,
     /// Share of the promised ratio that the choice reached on this data; below 1 the promise was broken.
@@ -276,8 +278,14 @@ impl<'a> Contest<'a> {
         rejected.is_none_or(|r| r.reason.starts_with("ratio "))
     }
 
-    fn report(&self, sample: &str, bytes: usize, cell: &RoundCell, outcome: (Tried, Tried)) -> RegretCell {
-        let (choice, best) = outcome;
+    fn report(
+        &self,
+        sample: &str,
+        bytes: usize,
+        cell: &RoundCell,
+        outcome: (Tried, Tried, Vec<Tried>),
+    ) -> RegretCell {
+        let (choice, best, eligible) = outcome;
         RegretCell {
             sample: sample.to_owned(),
             algorithm: self.algorithm.clone(),
@@ -288,6 +296,7 @@ impl<'a> Contest<'a> {
             kept: cell.kept,
             choice,
             best,
+            eligible,
         }
     }
 }
@@ -326,6 +335,7 @@ mod tests {
             direction: Direction::Compress,
             choice: tried.clone(),
             best: tried,
+            eligible: Vec::new(),
             regret,
             kept,
         }

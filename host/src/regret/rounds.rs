@@ -6,6 +6,7 @@
 use super::{RoundCell, Tried};
 use crate::{
     Error, Result,
+    benchmark::clock::Clock,
     registry::{Entry, report::CodecInfo},
     sync::lock,
 };
@@ -138,21 +139,23 @@ impl<'a> Runs<'a> {
         cell.eligible.iter().copied().min_by(|a, b| self.done[*a].seconds.total_cmp(&self.done[*b].seconds))
     }
 
-    /// The choice, and the fastest.
-    pub(super) fn outcome(&self, cell: &RoundCell) -> Option<(Tried, Tried)> {
+    /// The choice, the fastest, and all that might have been chosen.
+    pub(super) fn outcome(&self, cell: &RoundCell) -> Option<(Tried, Tried, Vec<Tried>)> {
         let tried = |i: usize| Tried {
             implementation: self.pairs[i].info.implementation(),
             level: self.pairs[i].level,
             seconds: self.done[i].seconds,
             ratio: self.ratio(i),
         };
-        Some((tried(cell.choice), tried(self.fastest(cell)?)))
+        let others = cell.eligible.iter().map(|i| tried(*i)).collect();
+        Some((tried(cell.choice), tried(self.fastest(cell)?), others))
     }
 
     fn time(&mut self, i: usize) -> Result<()> {
         let (pair, done) = (&self.pairs[i], &mut self.done[i]);
         let _alone = (!pair.info.concurrent).then(|| lock(&pair.entry.serial));
-        let start = Instant::now();
+        let clock = Clock::of(&pair.info.hardware);
+        let start = clock.now();
         match &self.work {
             Work::Compress(pieces) => {
                 for piece in *pieces {
@@ -167,7 +170,7 @@ impl<'a> Runs<'a> {
                 }
             }
         }
-        done.seconds = done.seconds.min(start.elapsed().as_secs_f64());
+        done.seconds = done.seconds.min(clock.now() - start);
         Ok(())
     }
 }

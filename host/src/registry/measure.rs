@@ -2,7 +2,7 @@
 
 use super::{
     Entry, Progress, ProgressFn, Registry, prove,
-    report::{CodecReport, PluginReport},
+    report::{Cell, CodecReport, PluginReport},
 };
 use crate::{
     Error, Result, benchmark,
@@ -19,8 +19,12 @@ const CELL_S: f64 = 0.04;
 /// Time for one cell of a further level, in seconds.
 const BRIEF_CELL_S: f64 = 0.02;
 
-/// Implementations and levels to measure.
-type Wanted = Vec<(Arc<Entry>, usize, Vec<i32>, bool)>;
+/// All are measured so many times in turn, and the fastest counts: what slows the machine down for a while then meets not one alone.
+const PASSES: usize = 2;
+
+/// An implementation, the levels to measure, and whether briefly.
+type Job = (Arc<Entry>, usize, Vec<i32>, bool);
+type Wanted = Vec<Job>;
 
 impl Registry {
     /// Measures every proven implementation that has not been measured on this machine.
@@ -70,28 +74,42 @@ impl Registry {
             return Ok(());
         }
         let _lock = self.cache.lock_benchmark().map_err(Error::io("lock", self.cache.root()))?;
-        let total = wanted.len();
-        for (done, (entry, index, levels, brief)) in wanted.iter().enumerate() {
-            let name = entry.report.codecs[*index].info.implementation();
-            progress(Progress::Measuring { done, total, name });
-            let stored = self.cache.report(&entry.hash);
-            let mut report = stored.unwrap_or_else(|| self.current(entry));
-            let key = benchmark::machine_key(&report.codecs[*index].info.device);
-            let codec = &report.codecs[*index];
-            // Another host may have measured it while this one waited for the lock.
-            let missing = |l: &i32| codec.machine != key || !codec.cells.iter().any(|c| c.level == *l);
-            let levels: Vec<i32> = levels.iter().copied().filter(missing).collect();
-            if !levels.is_empty() {
-                let answer = self.measure_one(entry, *index, &levels, *brief)?;
-                prove::apply_ending(&mut report, &answer);
-                merge(&mut report.codecs[*index], key, answer.events);
-                if !entry.path.as_os_str().is_empty() {
-                    let _ = self.cache.store_report(&entry.hash, &report);
-                }
+        // Another host may have measured it while this one waited for the lock.
+        let wanted: Vec<Job> =
+            wanted.iter().map(|w| self.still_missing(w)).filter(|w| !w.2.is_empty()).collect();
+        let total = wanted.len() * PASSES;
+        let jobs = (0..PASSES).flat_map(|_| &wanted).enumerate();
+        for (done, job) in jobs {
+            let (entry, index) = (&job.0, job.1);
+            progress(Progress::Measuring {
+                done,
+                total,
+                name: entry.report.codecs[index].info.implementation(),
+            });
+            let mut report = self.cache.report(&entry.hash).unwrap_or_else(|| self.current(entry));
+            if !report.verdict.is_ok() {
+                continue;
+            }
+            let key = benchmark::machine_key(&report.codecs[index].info.device);
+            let answer = self.measure_one(job)?;
+            prove::apply_ending(&mut report, &answer);
+            merge(&mut report.codecs[index], key, answer.events);
+            if !entry.path.as_os_str().is_empty() {
+                let _ = self.cache.store_report(&entry.hash, &report);
             }
             self.update(&entry.hash, &report);
         }
         Ok(())
+    }
+
+    /// The levels of a job without measurements, which are first brought up to date with the cache.
+    fn still_missing(&self, (entry, index, levels, brief): &Job) -> Job {
+        let report = self.cache.report(&entry.hash).unwrap_or_else(|| self.current(entry));
+        self.update(&entry.hash, &report);
+        let codec = &report.codecs[*index];
+        let key = benchmark::machine_key(&codec.info.device);
+        let missing = |l: &i32| codec.machine != key || !codec.cells.iter().any(|c| c.level == *l);
+        (Arc::clone(entry), *index, levels.iter().copied().filter(missing).collect(), *brief)
     }
 
     fn current(&self, entry: &Entry) -> PluginReport {
@@ -100,13 +118,14 @@ impl Registry {
         found.map_or_else(|| entry.report.clone(), |e| e.report.clone())
     }
 
-    fn measure_one(&self, entry: &Entry, index: usize, levels: &[i32], brief: bool) -> Result<Answer> {
-        let (sizes, cell_s) = if brief {
+    fn measure_one(&self, (entry, index, levels, brief): &Job) -> Result<Answer> {
+        let index = *index;
+        let (sizes, cell_s) = if *brief {
             (benchmark::BRIEF_SIZES.to_vec(), BRIEF_CELL_S)
         } else {
             (benchmark::SIZES.to_vec(), CELL_S)
         };
-        let plan = Plan { levels: levels.to_vec(), sizes, cell_s };
+        let plan = Plan { levels: levels.clone(), sizes, cell_s: cell_s / PASSES as f64 };
         if entry.path.as_os_str().is_empty() {
             let events = measure_in_process(entry, index, &plan);
             return Ok(Answer { events, ending: Ending::Complete, stderr: Vec::new() });
@@ -138,9 +157,51 @@ fn merge(codec: &mut CodecReport, machine: String, events: Vec<Event>) {
     }
     for event in events {
         match event {
-            Event::Cell(cell) => codec.cells.push(cell),
-            Event::Peak { level, bytes } => codec.peak_bytes.push((level, bytes)),
+            Event::Cell(cell) => merge_cell(&mut codec.cells, cell),
+            Event::Peak { level, bytes } => match codec.peak_bytes.iter_mut().find(|(l, _)| *l == level) {
+                Some((_, peak)) => *peak = bytes.max(*peak),
+                None => codec.peak_bytes.push((level, bytes)),
+            },
             _ => {}
         }
+    }
+}
+
+/// Another pass over a point that is known: the faster times stay.
+fn merge_cell(cells: &mut Vec<Cell>, new: Cell) {
+    let is_same = |c: &&mut Cell| c.level == new.level && c.kind == new.kind && c.bytes == new.bytes;
+    let Some(old) = cells.iter_mut().find(is_same) else {
+        cells.push(new);
+        return;
+    };
+    if new.compress_s < old.compress_s {
+        (old.compress_s, old.compress_mad_s) = (new.compress_s, new.compress_mad_s);
+    }
+    if new.decompress_s < old.decompress_s {
+        (old.decompress_s, old.decompress_mad_s) = (new.decompress_s, new.decompress_mad_s);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_pass_keeps_the_faster_times() {
+        let cell = |compress_s, decompress_s| Cell {
+            level: 1,
+            kind: "text".into(),
+            bytes: 4096,
+            compressed_bytes: 1000,
+            compress_s,
+            compress_mad_s: compress_s / 10.0,
+            decompress_s,
+            decompress_mad_s: 0.0,
+        };
+        let mut cells = vec![cell(2.0, 1.0)];
+        merge_cell(&mut cells, cell(1.0, 3.0));
+        merge_cell(&mut cells, Cell { level: 2, ..cell(1.0, 1.0) });
+        assert_eq!(cells.len(), 2);
+        assert_eq!((cells[0].compress_s, cells[0].compress_mad_s, cells[0].decompress_s), (1.0, 0.1, 1.0));
     }
 }

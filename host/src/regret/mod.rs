@@ -1,10 +1,12 @@
 //! How good the ranking's choices are, measured on data that the benchmark has never seen.
 //!
-//! A request is a promise made before the data is known: at least the ratio that the reference reaches at that level. So in each
-//! cell (data, algorithm, level of the reference, size, direction) the choice is compared with every installed pair of implementation
-//! and own level that keeps the promise *on this data*: **regret** is the time of the choice over the time of the fastest of
-//! them, known only afterwards. All pairs are run in turns, so that what slows the machine down meets all of them; the fastest run of
-//! each counts. A cell counts where two implementations or more can serve it.
+//! A request is a promise made before the data is known: at least the ratio that the reference reaches at that level. What may be
+//! chosen are the pairs of implementation and own level that keep it on the built-in data ([`crate::selection::Ranked::levels`]); that is
+//! what a promise means. In each cell (data, algorithm, level of the reference, size, direction) the choice is compared with all of
+//! these that keep it *on this data, too*: **regret** is the time of the choice over the time of the fastest of them, which is known
+//! only afterwards. (Whatever happens to keep it on this data alone is no candidate: on bytes that cannot shrink that is storing
+//! them, at level 9.) Pairs are run in turns, so that what slows the machine down meets all of them; the fastest run of each counts. A
+//! cell counts where two implementations or more can serve it. A choice that misses the ratio on this data is counted as a broken promise.
 
 mod rounds;
 
@@ -213,69 +215,73 @@ impl<'a> Contest<'a> {
     }
 
     fn run(&self, sample: &str, bytes: usize, pieces: &[&[u8]], regret: &mut Regret) -> Result<()> {
+        let request = |level: i32| Request::new(&self.algorithm).level(level).bytes(bytes as u64);
+        let mut rankings = Vec::new();
+        for level in &self.levels {
+            rankings.push((*level, self.host.rank(&request(*level))?));
+        }
         let fits = |info: &CodecInfo| bytes as u64 <= info.max_chunk_bytes;
         let codecs: Vec<&(Arc<Entry>, CodecInfo)> = self.codecs.iter().filter(|(_, i)| fits(i)).collect();
-        let compressing = codecs.iter().filter(|(_, i)| i.compresses);
-        let pairs: Vec<Pair<'_>> = compressing
-            .flat_map(|(entry, info)| {
-                selection::own_levels(info).into_iter().map(move |level| Pair { entry, info, level })
-            })
-            .collect();
+        let wanted = |id: &str, level: i32| {
+            let is_asked = id == self.reference && self.levels.contains(&level);
+            is_asked || rankings.iter().any(|(_, r)| may_serve(r, id, level))
+        };
+        let mut pairs = Vec::new();
+        for (entry, info) in codecs.iter().filter(|(_, i)| i.compresses) {
+            let levels = (info.level_min..=info.level_max).filter(|l| wanted(&info.implementation(), *l));
+            pairs.extend(levels.map(|level| Pair { entry, info, level }));
+        }
         let mut runs = Runs::compressing(pairs, pieces)?;
-        let cells: Vec<_> = self.levels.iter().filter_map(|l| self.compress_cell(*l, bytes, &runs)).collect();
+        let cells: Vec<RoundCell> =
+            rankings.iter().filter_map(|(l, r)| self.compress_cell(&request(*l), *l, r, &runs)).collect();
         runs.settle(&cells)?;
         for cell in &cells {
             regret.cells.extend(runs.outcome(cell).map(|o| self.report(sample, bytes, cell, o)));
         }
+        let request =
+            Request { direction: Direction::Decompress, ..Request::new(&self.algorithm).bytes(bytes as u64) };
+        let ranking = self.host.rank(&request)?;
         for level in &self.levels {
             let Some(frames) = runs.frames(&self.reference, *level) else { continue };
-            let readers = codecs.iter().filter(|(_, i)| i.decompresses);
+            let readers = codecs
+                .iter()
+                .filter(|(_, i)| ranking.ranked.iter().any(|r| r.implementation == i.implementation()));
             let pairs =
                 readers.map(|(entry, info)| Pair { entry, info, level: info.level_default }).collect();
             let mut runs = Runs::decompressing(pairs, frames, bytes)?;
-            let Some(cell) = self.decompress_cell(*level, bytes, &runs) else { continue };
+            let Some(cell) = decompress_cell(*level, &ranking, &runs) else { continue };
             runs.settle(std::slice::from_ref(&cell))?;
             regret.cells.extend(runs.outcome(&cell).map(|o| self.report(sample, bytes, &cell, o)));
         }
         Ok(())
     }
 
-    /// Which pairs keep the promise of `level` on this data, and which one was chosen.
-    fn compress_cell(&self, level: i32, bytes: usize, runs: &Runs<'_>) -> Option<RoundCell> {
-        let request = Request::new(&self.algorithm).level(level).bytes(bytes as u64);
-        let ranking = self.host.rank(&request).ok()?;
+    /// What was chosen, and what else keeps the promise of `level` on this data.
+    fn compress_cell(
+        &self,
+        request: &Request,
+        level: i32,
+        ranking: &Ranking,
+        runs: &Runs<'_>,
+    ) -> Option<RoundCell> {
+        let first = ranking.ranked.first()?;
+        let choice = runs.find(&first.implementation, first.level)?;
         let asked = runs.find(&self.reference, level).and_then(|i| runs.ratio(i))?;
         let share = |i: usize| {
             let pair = &runs.pairs()[i];
-            let floor = selection::ratio_floor(pair.info, &request);
-            // The reference defines the promise.
             if pair.info.implementation() == self.reference && pair.level == level {
                 return 1.0;
             }
+            let floor = selection::ratio_floor(pair.info, request);
             runs.ratio(i).map_or(0.0, |r| r / (asked * floor))
         };
-        let may = |i: &usize| self.may_serve(&ranking, &runs.pairs()[*i]);
-        let eligible: Vec<usize> = (0..runs.pairs().len()).filter(may).filter(|i| share(*i) >= 1.0).collect();
-        let choice = runs.find(&ranking.ranked.first()?.implementation, ranking.ranked.first()?.level)?;
+        let may = |i: &usize| {
+            let pair = &runs.pairs()[*i];
+            may_serve(ranking, &pair.info.implementation(), pair.level) && share(*i) >= 1.0
+        };
+        let eligible = (0..runs.pairs().len()).filter(may).collect();
         RoundCell { level, direction: Direction::Compress, choice, kept: share(choice), eligible }
             .contested(runs)
-    }
-
-    fn decompress_cell(&self, level: i32, bytes: usize, runs: &Runs<'_>) -> Option<RoundCell> {
-        let request =
-            Request { direction: Direction::Decompress, ..Request::new(&self.algorithm).bytes(bytes as u64) };
-        let ranking = self.host.rank(&request).ok()?;
-        let choice = runs.find_any(&ranking.ranked.first()?.implementation)?;
-        let may = |i: &usize| self.may_serve(&ranking, &runs.pairs()[*i]);
-        let eligible: Vec<usize> = (0..runs.pairs().len()).filter(may).collect();
-        RoundCell { level, direction: Direction::Decompress, choice, kept: 1.0, eligible }.contested(runs)
-    }
-
-    /// Whether only its ratio on the built-in data, if anything, keeps an implementation from the request.
-    fn may_serve(&self, ranking: &Ranking, pair: &Pair<'_>) -> bool {
-        let id = pair.info.implementation();
-        let rejected = ranking.rejected.iter().find(|r| r.implementation == id);
-        rejected.is_none_or(|r| r.reason.starts_with("ratio "))
     }
 
     fn report(
@@ -299,6 +305,17 @@ impl<'a> Contest<'a> {
             eligible,
         }
     }
+}
+
+/// Whether a pair keeps the promise on the built-in data.
+fn may_serve(ranking: &Ranking, implementation: &str, level: i32) -> bool {
+    ranking.ranked.iter().any(|r| r.implementation == implementation && r.levels.contains(&level))
+}
+
+fn decompress_cell(level: i32, ranking: &Ranking, runs: &Runs<'_>) -> Option<RoundCell> {
+    let choice = runs.find_any(&ranking.ranked.first()?.implementation)?;
+    let eligible = (0..runs.pairs().len()).collect();
+    RoundCell { level, direction: Direction::Decompress, choice, kept: 1.0, eligible }.contested(runs)
 }
 
 /// A cell before its times are settled: places of pairs.

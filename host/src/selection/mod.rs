@@ -21,6 +21,8 @@ const CPU_RATIO_FLOOR: f64 = 0.99;
 const ACCELERATOR_RATIO_FLOOR: f64 = 0.85;
 /// A challenger must beat the incumbent by this share, or by twice the noise.
 const INCUMBENT_MARGIN: f64 = 0.05;
+/// However noisy, a challenger that is faster by this share wins: the margin is time that a wrong incumbent may cost.
+const MOST_MARGIN: f64 = 0.1;
 /// Size assumed when a request names none, in bytes.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
 
@@ -141,6 +143,8 @@ pub struct Ranked {
     pub implementation: String,
     /// Its own level.
     pub level: i32,
+    /// All of its own levels that keep the promise of the level asked for, as far as is measured; `level` is the fastest of them.
+    pub levels: Vec<i32>,
     /// Predicted time, in seconds; absent until measured.
     pub predicted_s: Option<f64>,
     /// Ratio on the built-in data at the request's size class.
@@ -177,7 +181,7 @@ pub struct Ranking {
 ///
 /// A level means *at least the ratio the reference implementation reaches at that level* on every kind of data (a share
 /// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
-/// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise. Pins come first, disabled ones not at all,
+/// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise, at most 10 %. Pins come first, disabled ones not at all,
 /// an exact [`Request::implementation`] bypasses all of it. Simulated devices take part only where they are named. Ties end on the name. What has not been
 /// measured stands behind what has, the reference first.
 pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>) -> Ranking {
@@ -294,6 +298,7 @@ fn exact(mut ranking: Ranking, eligible: &[Candidate<'_>], request: &Request) ->
             ranking.ranked.push(Ranked {
                 implementation: c.info.implementation(),
                 level: level.clamp(c.info.level_min, c.info.level_max),
+                levels: vec![level],
                 predicted_s: None,
                 ratio: None,
                 reason: "asked for by name".into(),
@@ -354,6 +359,7 @@ struct Score {
     implementation: String,
     is_incumbent: bool,
     level: i32,
+    levels: Vec<i32>,
     seconds: Option<f64>,
     noise: f64,
     ratio: Option<f64>,
@@ -368,6 +374,7 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
             implementation: id.clone(),
             is_incumbent,
             level,
+            levels: vec![level],
             seconds: profile.as_ref().map(|p| p.seconds(request.size(), request.direction)),
             noise: profile.as_ref().map_or(0.0, |p| p.noise(request.size(), request.direction)),
             ratio: profile.as_ref().and_then(|p| p.ratio(p.ratio_size(request.size())?)),
@@ -393,20 +400,22 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
     if asked.ratios.is_empty() {
         return Ok(unmeasured());
     }
-    Ok(fastest_level(c, asked, request, &fits)?.map_or_else(unmeasured, at))
+    let found = fastest_level(c, asked, request, &fits)?;
+    Ok(found.map_or_else(unmeasured, |(level, levels)| Score { levels, ..at(level) }))
 }
 
-/// The own level that reaches the ratio asked for, on every kind of data, in the least time; `None` when no level has
-/// been measured.
+/// The own level that reaches the ratio asked for, on every kind of data, in the least time, and all that reach it; `None` when no
+/// level has been measured.
 fn fastest_level(
     c: &Candidate<'_>,
     asked: &Asked,
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
-) -> Result<Option<i32>, String> {
+) -> Result<Option<(i32, Vec<i32>)>, String> {
     let floor = ratio_floor(c.info, request);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
     let mut best: Option<(f64, i32)> = None;
+    let mut kept = Vec::new();
     let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
         let Some(profile) = Profile::new(c.cells, level) else { continue };
@@ -418,13 +427,14 @@ fn fastest_level(
             }
             continue;
         }
+        kept.push(level);
         let seconds = profile.seconds(request.size(), request.direction);
         if best.is_none_or(|(s, _)| seconds < s) {
             best = Some((seconds, level));
         }
     }
     match (best, nearest) {
-        (Some((_, level)), _) => Ok(Some(level)),
+        (Some((_, level)), _) => Ok(Some((level, kept))),
         (None, Some((_, why))) => Err(why),
         (None, None) => Ok(None),
     }
@@ -452,7 +462,7 @@ fn order(scored: Vec<Score>, pin: Option<&str>) -> Vec<Score> {
     let challengers = scored.iter().filter(|s| !s.is_incumbent);
     let noise = challengers.min_by(|a, b| time(a).total_cmp(&time(b))).map_or(0.0, |s| s.noise);
     let handicapped = |s: &Score| {
-        let margin = INCUMBENT_MARGIN.max(2.0 * noise.max(s.noise)).min(0.5);
+        let margin = INCUMBENT_MARGIN.max(2.0 * noise.max(s.noise)).min(MOST_MARGIN);
         if s.is_incumbent { time(s) * (1.0 - margin) } else { time(s) }
     };
     let pinned = |s: &Score| pin == Some(s.implementation.as_str());
@@ -504,6 +514,7 @@ fn explain(scored: &[Score], request: &Request, pin: Option<&str>) -> Vec<Ranked
     let ranked = |(rank, s): (usize, &Score)| Ranked {
         implementation: s.implementation.clone(),
         level: s.level,
+        levels: s.levels.clone(),
         predicted_s: s.seconds,
         ratio: s.ratio,
         reason: reason(rank, s),

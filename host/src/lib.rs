@@ -20,6 +20,7 @@
 
 mod adaptors;
 pub mod algorithm;
+mod auto;
 mod benchmark;
 mod buffer;
 mod chunked;
@@ -42,6 +43,7 @@ mod sync;
 mod validate;
 
 pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};
+pub use auto::{Sample, Wanted};
 pub use benchmark::machine_key;
 pub use chunked::{HeaderInfo, Restored, SAFE_PARITY_PERCENT, chunked_file_info, chunked_header_info};
 pub use compressor::{Compressor, Metadata};
@@ -56,5 +58,8 @@ pub use registry::{
     CasesOf, Entry, Progress, ProgressFn, Snapshot,
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
-pub use selection::{Direction, Ranking, Request};
+pub use selection::{
+    Direction, Ranking, Request,
+    auto::{Choice, Floors, Objective},
+};
 pub use validate::{CaseResult, Outcome};

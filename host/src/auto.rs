@@ -32,7 +32,7 @@ const FINALISTS: usize = 4;
 
 /// Data to choose for: bytes in memory, a file, or the first bytes of a pipe.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample<'a> {
+pub struct DataSample<'a> {
     source: Source<'a>,
     /// Bytes there are to sample, and of all data, where that is known.
     len: u64,
@@ -45,7 +45,7 @@ enum Source<'a> {
     File(&'a File),
 }
 
-impl<'a> Sample<'a> {
+impl<'a> DataSample<'a> {
     /// Bytes of the beginning of a pipe that are worth reading before a choice for `objective`.
     pub fn head_bytes(objective: Objective) -> usize {
         longest(objective) as usize
@@ -173,7 +173,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Usage`] when nothing can be chosen, [`Error::Io`] when the sample cannot be read.
-    pub fn choose(&self, sample: &Sample<'_>, objective: Objective) -> Result<Choice> {
+    pub fn choose(&self, sample: &DataSample<'_>, objective: Objective) -> Result<Choice> {
         self.choose_for(sample, &Wanted { objective, ..Wanted::default() })
     }
 
@@ -181,7 +181,7 @@ impl Host {
     ///
     /// # Errors
     /// As [`choose`](Self::choose), also when nothing reaches the floors; the message says what came how near.
-    pub fn choose_for(&self, sample: &Sample<'_>, wanted: &Wanted) -> Result<Choice> {
+    pub fn choose_for(&self, sample: &DataSample<'_>, wanted: &Wanted) -> Result<Choice> {
         let read = |e| Error::io("read", "the sample")(e);
         let data = sample.spread(sample.first_bytes(wanted.objective)).map_err(read)?;
         let mut chooser = Chooser::new(self, sample, wanted)?;
@@ -257,7 +257,7 @@ struct Buffers {
 }
 
 impl<'a> Chooser<'a> {
-    fn new(host: &'a Host, sample: &Sample<'_>, wanted: &'a Wanted) -> Result<Self> {
+    fn new(host: &'a Host, sample: &DataSample<'_>, wanted: &'a Wanted) -> Result<Self> {
         let mut installed = host.levels();
         let may_store = wanted.may_store && installed.iter().any(|l| l.algorithm == algorithm::STORE);
         if let Some(only) = &wanted.algorithm {
@@ -549,12 +549,12 @@ mod tests {
     #[test]
     fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
         let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
-        let all = Sample::of(&data);
+        let all = DataSample::of(&data);
         let pieces = all.spread(64 << 10).expect("in memory");
         assert_eq!(pieces.len(), 64 << 10);
         assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
         assert_eq!(all.spread(2 << 20).expect("in memory"), data);
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
-        assert!(Sample::of(&[]).spread(100).expect("in memory").is_empty());
+        assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
     }
 }

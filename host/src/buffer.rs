@@ -47,7 +47,9 @@ impl Pool {
     }
 
     pub(crate) fn give(&self, buffer: Vec<u8>) {
-        lock(&self.0).push(buffer);
+        if buffer.capacity() > 0 {
+            lock(&self.0).push(buffer);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{Error, Result, algorithm, buffer, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
-    self as api, ErrorKind, Options,
-    abi::import::{self, Instance, StreamDecoder},
+    self as api, BatchItem, ErrorKind, Options,
+    abi::import::{self, Batch, Instance, StreamDecoder},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     io::Read,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -21,6 +21,9 @@ use std::{
 const MAX_UNDECLARED_BYTES: usize = 2 << 30;
 /// Declared sizes up to this are believed at once; larger ones are approached step by step.
 const BELIEVED_BYTES: u64 = 64 << 20;
+
+/// Most chunks in one call, whatever a codec wishes.
+const MOST_IN_BATCH: usize = 256;
 
 /// What is known about a piece of compressed data; keep it beside the data.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -143,6 +146,65 @@ impl Compressor {
             }
         })?;
         Ok(Written { len, implementation: &link.id, hardware: &link.info().hardware, level: link.level })
+    }
+
+    /// Chunks that the compressing implementation wants in one call.
+    pub(crate) fn batch(&self) -> usize {
+        self.encoders.current().map_or(1, |l| l.info().batch.clamp(1, MOST_IN_BATCH))
+    }
+
+    /// Chunks that the decompressing implementation wants in one call.
+    pub(crate) fn decoder_batch(&self) -> usize {
+        self.decoders.current().map_or(1, |l| l.info().batch.clamp(1, MOST_IN_BATCH))
+    }
+
+    /// As [`compress_into`](Self::compress_into) for each of `jobs`, in one call of the first implementation. What it does not do is `None`, and
+    /// to be tried one by one, where the reason shows.
+    pub(crate) fn compress_batch(
+        &self,
+        jobs: &mut [(&[u8], &mut Vec<u8>)],
+        front: usize,
+    ) -> Vec<Option<Written<'_>>> {
+        let lens = self.encoders.current().and_then(|link| {
+            let compress = |instance: &mut Instance, batch: &Batch| {
+                for (src, out) in jobs.iter_mut() {
+                    if src.len() as u64 > link.info().max_chunk_bytes {
+                        return Err(ErrorKind::Unsupported.into());
+                    }
+                    grow(out, front + checked_bound(instance, src.len())?)?;
+                }
+                let items = jobs.iter_mut().map(|(src, out)| BatchItem::new(src, &mut out[front..]));
+                let mut items: Vec<_> = items.collect();
+                instance.compress_batch(batch, &mut items)?;
+                Ok(items.into_iter().map(|item| item.result.ok()).collect::<Vec<_>>())
+            };
+            Some((link, link.call_batch(compress)?))
+        });
+        let Some((link, lens)) = lens else { return jobs.iter().map(|_| None).collect() };
+        let written = |len| Written {
+            len,
+            implementation: &link.id,
+            hardware: &link.info().hardware,
+            level: link.level,
+        };
+        lens.into_iter().map(|len| len.map(written)).collect()
+    }
+
+    /// Decodes each frame of `jobs`, known to be as it was written, into its buffer, in one call of the first implementation. Whether so
+    /// many bytes as the buffer holds came out; what they are is to be judged.
+    pub(crate) fn decode_batch(&self, jobs: &mut [(&[u8], &mut [u8])]) -> Vec<bool> {
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        let decoded = self.decoders.current().and_then(|link| {
+            link.call_batch(|instance, batch| {
+                let items = jobs.iter_mut().map(|(frame, out)| BatchItem::new(frame, out));
+                let mut items: Vec<_> = items.collect();
+                instance.decompress_batch(batch, &mut items)?;
+                Ok(items.iter().map(|item| item.result == Ok(item.dst.len())).collect())
+            })
+        });
+        decoded.unwrap_or_else(|| vec![false; jobs.len()])
     }
 
     /// Which implementation compresses, with the version of its library, for the records.
@@ -374,6 +436,7 @@ pub(crate) struct Link {
     entry: Arc<Entry>,
     index: usize,
     idle: Mutex<Vec<Instance>>,
+    batch: OnceLock<Option<Batch>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -384,7 +447,14 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     pub(crate) fn new(ranked: &Ranked, entry: Arc<Entry>, index: usize) -> Self {
-        Self { id: ranked.implementation.clone(), level: ranked.level, entry, index, idle: Mutex::default() }
+        Self {
+            id: ranked.implementation.clone(),
+            level: ranked.level,
+            entry,
+            index,
+            idle: Mutex::default(),
+            batch: OnceLock::new(),
+        }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -397,6 +467,12 @@ impl Link {
 
     fn codec(&self) -> api::Result<import::Codec> {
         self.entry.codec(self.index).map_err(|why| api::Error::new(ErrorKind::DeviceLost, why))
+    }
+
+    /// Does `work` with the codec's functions on batches, if it has any; `None` when that failed.
+    fn call_batch<T>(&self, mut work: impl FnMut(&mut Instance, &Batch) -> api::Result<T>) -> Option<T> {
+        let batch = (*self.batch.get_or_init(|| self.codec().ok()?.batch()))?;
+        self.call(&mut |_, instance| work(instance, &batch)).ok()
     }
 
     fn call<T>(&self, work: &mut impl FnMut(&Self, &mut Instance) -> api::Result<T>) -> api::Result<T> {

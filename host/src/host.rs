@@ -7,7 +7,7 @@ use crate::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
         report::{CodecReport, PluginReport, State},
     },
-    selection::{self, Candidate, Direction, Ranking, Request, Wishes},
+    selection::{self, Candidate, Direction, Ranked, Ranking, Request, Wishes},
     sync::lock,
 };
 use clipsmaster_plugin_api::{
@@ -15,6 +15,7 @@ use clipsmaster_plugin_api::{
     abi::{export, import},
 };
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -229,14 +230,44 @@ impl Host {
     fn links(&self, snapshot: &Snapshot, request: &Request) -> Result<Vec<Link>> {
         let ranking = self.rank_in(snapshot, request);
         if ranking.ranked.is_empty() {
-            return Err(no_implementation(request, ranking));
+            return Err(self.no_implementation(request, ranking));
         }
         let mut links = Vec::new();
-        for ranked in &ranking.ranked {
+        for ranked in ranking.ranked.iter().chain(&self.stand_ins(snapshot, request, &ranking)) {
             let found = usable(snapshot).find(|(_, c)| c.info.implementation() == ranked.implementation);
             links.extend(found.map(|(entry, c)| Link::new(ranked, Arc::clone(entry), c.info.index)));
         }
         Ok(links)
+    }
+
+    /// Who goes on where the hardware that was named fails in the middle of a job: the CPU.
+    fn stand_ins(&self, snapshot: &Snapshot, request: &Request, ranking: &Ranking) -> Vec<Ranked> {
+        if request.hardware.is_none() || request.implementation.is_some() {
+            return Vec::new();
+        }
+        let cpu = Request { hardware: Some(api::hardware::CPU.into()), ..request.clone() };
+        let is_new = |r: &Ranked| ranking.ranked.iter().all(|x| x.implementation != r.implementation);
+        self.rank_in(snapshot, &cpu).ranked.into_iter().filter(is_new).collect()
+    }
+
+    /// Why nothing serves `request`, of which `ranking` is the outcome: the error that [`compressor`](Self::compressor) answers.
+    pub fn no_implementation(&self, request: &Request, ranking: Ranking) -> Error {
+        let mut what = request.algorithm.clone();
+        if let Some(level) = request.level {
+            what = format!("{what} level {level}");
+        }
+        if let Some(hardware) = &request.hardware {
+            let snapshot = self.snapshot();
+            let of_algorithm = usable(&snapshot).filter(|(_, c)| c.info.algorithm == request.algorithm);
+            let names: BTreeSet<&str> = of_algorithm.map(|(_, c)| c.info.hardware.as_str()).collect();
+            let instead = names.into_iter().collect::<Vec<_>>().join(", ");
+            what = format!(
+                "{what} on {hardware} (there is: {})",
+                if instead.is_empty() { "none" } else { &instead }
+            );
+        }
+        let rejected = ranking.rejected.into_iter().map(|r| (r.implementation, r.reason)).collect();
+        Error::NoImplementation { what, rejected }
     }
 
     /// Compresses `data` with `algorithm` (any alias) at its default level.
@@ -316,16 +347,7 @@ impl Host {
     }
 }
 
-fn no_implementation(request: &Request, ranking: Ranking) -> Error {
-    let mut what = request.algorithm.clone();
-    if let Some(level) = request.level {
-        what = format!("{what} level {level}");
-    }
-    let rejected = ranking.rejected.into_iter().map(|r| (r.implementation, r.reason)).collect();
-    Error::NoImplementation { what, rejected }
-}
-
-fn usable(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Entry>, &CodecReport)> {
+pub(crate) fn usable(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Entry>, &CodecReport)> {
     let all = snapshot.entries.iter().flat_map(|e| e.report.codecs.iter().map(move |c| (e, c)));
     all.filter(|(e, c)| e.verdict(c).is_ok())
 }
@@ -357,6 +379,7 @@ fn in_process<C: api::Codec>(id: &str, version: &str) -> import::Plugin {
     impl<C: api::Codec> export::CodecList for One<C> {
         const TABLES: &'static [api::abi::CodecV1] = &[export::codec_table::<C>()];
         const DECODERS: &'static [Option<api::Decoder>] = &[C::DECODER];
+        const BATCHES: &'static [api::abi::BatchCodecV1] = &[export::batch_codec::<C>()];
     }
     let manifest = api::Manifest::new(String::leak(id.to_owned()), String::leak(version.to_owned()));
     let table = export::plugin_table::<One<C>>(manifest, export::standard_extension::<One<C>>);

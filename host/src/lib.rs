@@ -37,14 +37,20 @@ mod list;
 pub mod pipeline;
 mod probe;
 mod registry;
+mod regret;
 pub mod selection;
 pub mod size;
 mod sync;
 mod validate;
 
 pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};
-pub use auto::{Sample, Wanted};
-pub use benchmark::machine_key;
+pub use auto::{DataSample, Wanted};
+pub use benchmark::{
+    hardware::{
+        Figures, HARDWARE_BENCHMARK_BYTES, HARDWARE_BENCHMARK_ITERATIONS, HardwareFigures, NotMeasured,
+    },
+    machine_key,
+};
 pub use chunked::{HeaderInfo, Restored, SAFE_PARITY_PERCENT, chunked_file_info, chunked_header_info};
 pub use compressor::{Compressor, Metadata};
 pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
@@ -58,6 +64,7 @@ pub use registry::{
     CasesOf, Entry, Progress, ProgressFn, Snapshot,
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
+pub use regret::{Regret, RegretCell, Sample, Tried};
 pub use selection::{
     Direction, Ranking, Request,
     auto::{Choice, Floors, Objective},

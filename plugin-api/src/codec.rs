@@ -25,6 +25,24 @@ impl DecoderLimits {
     }
 }
 
+/// One chunk of a batch (see [`Codec::BATCH`]).
+#[derive(Debug)]
+pub struct BatchItem<'a> {
+    /// What to compress, or the frames to decompress.
+    pub src: &'a [u8],
+    /// Where the result goes.
+    pub dst: &'a mut [u8],
+    /// Bytes written to `dst`, or why there are none: for the codec to set.
+    pub result: Result<usize>,
+}
+
+impl<'a> BatchItem<'a> {
+    /// An item that nothing has been done to.
+    pub fn new(src: &'a [u8], dst: &'a mut [u8]) -> Self {
+        Self { src, dst, result: Err(Error::internal("not done")) }
+    }
+}
+
 /// Why a codec cannot be used on this machine, and how to change that.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unavailable {
@@ -92,6 +110,11 @@ pub trait Codec: Sized + Send + 'static {
     /// `limits` `OutOfMemory`. The input's own errors are passed on unchanged.
     const DECODER: Option<Decoder> = None;
 
+    /// How many chunks the codec wants in one call (extension `batch/1`): more than 1 for a device that one chunk does not fill. The host
+    /// gives as many as it has, which may be fewer; it may also use [`compress`](Self::compress) and
+    /// [`decompress`](Self::decompress) on the same instance.
+    const BATCH: usize = 1;
+
     /// Whether the codec can work on this machine: the identity of the device (empty for the CPU),
     /// or what is missing. Called in a separate process, so it may be slow or crash.
     ///
@@ -121,6 +144,28 @@ pub trait Codec: Sized + Send + 'static {
     /// # Errors
     /// [`ErrorKind::Corrupt`], [`ErrorKind::Truncated`], [`ErrorKind::DestinationTooSmall`].
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize>;
+
+    /// Does to each of `items` what [`compress`](Self::compress) does, and sets its result. One item's failure is no other's.
+    ///
+    /// # Errors
+    /// Of the whole call, a lost device for example: then no result counts.
+    fn compress_batch(&mut self, items: &mut [BatchItem<'_>]) -> Result<()> {
+        for item in items {
+            item.result = self.compress(item.src, item.dst);
+        }
+        Ok(())
+    }
+
+    /// As [`compress_batch`](Self::compress_batch), the other way.
+    ///
+    /// # Errors
+    /// As there.
+    fn decompress_batch(&mut self, items: &mut [BatchItem<'_>]) -> Result<()> {
+        for item in items {
+            item.result = self.decompress(item.src, item.dst);
+        }
+        Ok(())
+    }
 
     /// Decompressed size, in bytes, where the frames in `src` declare it. Not to be trusted by
     /// the caller: it comes from the input.

@@ -24,6 +24,8 @@ macro_rules! export_plugin {
                 &[$($crate::abi::export::codec_table::<$codec>()),+];
             const DECODERS: &'static [Option<$crate::Decoder>] =
                 &[$(<$codec as $crate::Codec>::DECODER),+];
+            const BATCHES: &'static [$crate::abi::BatchCodecV1] =
+                &[$($crate::abi::export::batch_codec::<$codec>()),+];
         }
 
         const _: () = {

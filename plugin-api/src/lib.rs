@@ -75,6 +75,7 @@
 //! - [`Codec::DECODER`]: without it, a frame that does not fit into memory cannot be decoded.
 //! - [`Codec::decompressed_len`]: saves the host a guess.
 //! - [`Codec::probe`]: an accelerator says here what is missing and how to get it.
+//! - [`Codec::BATCH`]: a device that one chunk does not fill gets several in one call.
 //! - [`Codec::scratch_bytes`]: lets the host fit the number of workers to its memory limit.
 //!
 //! # Traps
@@ -98,7 +99,7 @@ mod export;
 pub mod abi;
 
 pub use abi_stable;
-pub use codec::{Codec, Decoder, DecoderLimits, Input, Options, Unavailable, read_to_end_into};
+pub use codec::{BatchItem, Codec, Decoder, DecoderLimits, Input, Options, Unavailable, read_to_end_into};
 pub use descriptor::{Descriptor, Levels, Manifest, OptionSpec, Threads, hardware};
 pub use error::{Error, ErrorKind, Result, Status};
 #[doc(hidden)]

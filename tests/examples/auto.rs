@@ -8,7 +8,7 @@
 //! sizes do not depend on what else runs).
 
 use clipsmaster_host::{
-    Choice, Config, Filter, Host, Objective, Request, Sample,
+    Choice, Config, DataSample, Filter, Host, Objective, Request,
     pipeline::{self, CompressOptions, Container, Filtering, Summary},
     selection::auto::{BALANCED_MB_S, LEAST_SAVING, typed},
 };
@@ -96,13 +96,13 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
         .flat_map(|(algorithm, level)| filters.iter().map(|f| Run::new(algorithm, *level, *f)))
         .collect();
     runs.push(Run::new("store", 0, Filter::None));
-    let choice = host.choose(&Sample::of(&data), objective)?;
+    let choice = host.choose(&DataSample::of(&data), objective)?;
     let mut chosen = Run::new(&choice.algorithm, choice.level, choice.filter);
     let mut choosing_s = f64::INFINITY;
     for _ in 0..rounds {
         // The choice may differ from round to round; all of them are the user's.
         let start = Instant::now();
-        let again = host.choose(&Sample::of(&data), objective)?;
+        let again = host.choose(&DataSample::of(&data), objective)?;
         let seconds = start.elapsed().as_secs_f64();
         choosing_s = choosing_s.min(seconds);
         let mut run = Run::new(&again.algorithm, again.level, again.filter);

@@ -414,16 +414,20 @@ fn a_missing_device_is_no_fault_of_the_plugin() {
     assert!(stderr(&output).contains("no such device"), "{}", stderr(&output));
 }
 
-/// Compresses 16 chunks with a pinned implementation whose device is lost, and returns the command's report.
-fn compress_without_device(library: &str, implementation: &str) -> Value {
+/// Compresses 16 chunks with an implementation whose device is lost, and returns the command's report. It is pinned, unless `by` names its
+/// hardware.
+fn compress_without_device(library: &str, implementation: &str, by: &[&str]) -> Value {
     let scratch = Scratch::new();
     scratch.plugins(&["zstd", library]);
     let data = text(1 << 20);
     scratch.file("in.txt", &data);
     let lost = scratch.file("lost", b"");
     let arguments = ["compress", "in.txt", "--json", "--chunk-size", "64KB", "-T", "2", "-a", "zstd"];
-    let mut command = scratch.command(&arguments);
-    command.env("CLIPSMASTER_PIN", format!("zstd={implementation}")).env(FAIL_FILE_VARIABLE, &lost);
+    let mut command = scratch.command(&[&arguments, by].concat());
+    command.env(FAIL_FILE_VARIABLE, &lost);
+    if by.is_empty() {
+        command.env("CLIPSMASTER_PIN", format!("zstd={implementation}"));
+    }
     let output = command.output().expect("run");
     assert!(output.status.success(), "{}", stderr(&output));
     let warnings = stderr(&output);
@@ -440,14 +444,71 @@ fn compress_without_device(library: &str, implementation: &str) -> Value {
 
 #[test]
 fn the_next_implementation_takes_over_where_the_first_does_not_open() {
-    let done = compress_without_device("fails_after_load", "zstd/npu/fragile");
+    let done = compress_without_device("fails_after_load", "zstd/npu/fragile", &[]);
     assert_eq!(done, serde_json::json!({"zstd/cpu/libzstd": 16}));
 }
 
 #[test]
 fn the_next_implementation_takes_over_in_the_middle_of_a_job() {
-    let done = compress_without_device("fails_in_mid_job", "zstd/npu/mid-job");
+    let done = compress_without_device("fails_in_mid_job", "zstd/npu/mid-job", &[]);
     assert_eq!(done, serde_json::json!({"zstd/cpu/libzstd": 13, "zstd/npu/mid-job": 3}));
+}
+
+#[test]
+fn what_named_hardware_starts_the_cpu_finishes() {
+    let done = compress_without_device("fails_in_mid_job", "zstd/npu/mid-job", &["--hardware", "NPU"]);
+    assert_eq!(done, serde_json::json!({"zstd/cpu/libzstd": 13, "zstd/npu/mid-job": 3}));
+}
+
+#[test]
+fn hardware_that_is_not_there_is_told_with_what_is() {
+    let scratch = Scratch::new();
+    scratch.plugins(&["unavailable_device", "store", "zstd"]);
+    scratch.file("in.txt", b"text");
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        let output = scratch.command(arguments).output().expect("run");
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {}", stderr(&output));
+        let told = stderr(&output);
+        assert!(parts.iter().all(|p| told.contains(p)), "{arguments:?}: {told}");
+    };
+    for verb in [&["compress", "in.txt", "--stdout"][..], &["best-hardware"]] {
+        let named = |algorithm, hardware| [verb, &["-a", algorithm, "--hardware", hardware]].concat();
+        refused(&named("zstd", "qat"), &["zstd on qat (there is: cpu)", "zstd/cpu/libzstd: runs on cpu"]);
+        let parts = ["on fpga (there is: none)", "no such device"];
+        refused(&named("bad-unavailable-device", "fpga"), &parts);
+    }
+    scratch.run(&["compress", "in.txt", "--stdout", "--hardware", "cpu"]);
+    let bench = scratch.json(&["bench", "--hardware", "--size", "1MB", "--iterations", "1"]);
+    assert_eq!(bench["cpu"]["implementation"], "zstd/cpu/libzstd", "{bench}");
+    assert!(bench["cpu"]["compression_speed"].as_f64().is_some_and(|s| s > 0.0), "{bench}");
+    assert!(bench["cpu"]["ratio"].as_f64().is_some_and(|r| r > 1.0), "{bench}");
+    assert!(bench["cpu"]["device"].as_str().is_some_and(|d| !d.is_empty()), "{bench}");
+    assert_eq!(bench["cpu"]["implementations"].as_array().map(Vec::len), Some(2), "{bench}");
+    let reason = bench["fpga"]["not_measured"][0]["reason"].as_str().expect("a reason");
+    assert_eq!(reason, "unavailable: no such device; plug it in");
+    assert!(bench["fpga"].get("implementation").is_none(), "{bench}");
+}
+
+#[test]
+fn a_simulated_device_works_only_where_it_is_named() {
+    let scratch = Scratch::new();
+    scratch.plugins(&["simulated_device", "store"]);
+    scratch.file("in", b"text");
+    let by = |options: &[&str]| {
+        let arguments = [&["compress", "in", "-a", "store", "--force", "--json"][..], options].concat();
+        scratch.json(&arguments[..arguments.len()])[0]["implementations"].clone()
+    };
+    assert_eq!(by(&[]), serde_json::json!({"store/cpu/copy": 1}));
+    assert_eq!(by(&["--hardware", "fpga"]), serde_json::json!({"store/fpga/pretence": 1}));
+    let named = ["--implementation", "store/fpga/pretence"];
+    assert_eq!(by(&named), serde_json::json!({"store/fpga/pretence": 1}));
+    let list = scratch.json(&["list-plugins"]);
+    let lines = list.as_array().expect("a list");
+    let line = lines.iter().find(|l| l["implementation"] == "store/fpga/pretence").expect("a line");
+    assert_eq!((&line["rank"], &line["verdict"]["state"]), (&Value::Null, &"ok".into()), "{line}");
+    let bench = scratch.json(&["bench", "--hardware", "--size", "64KB", "--iterations", "1"]);
+    let reason = bench["fpga"]["not_measured"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("simulated FPGA 0"), "{reason}");
 }
 
 /// The device is lost by a file that an environment variable names: the test runs itself again with one.

@@ -60,6 +60,7 @@ const ELSEWHERE: &[&str] = &[
     "hang_in_probe",
     "lies_in_compress",
     "lies_in_decompress",
+    "simulated_device",
     "slow_but_good",
     "twin_a",
     "twin_b",

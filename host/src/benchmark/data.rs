@@ -35,8 +35,19 @@ impl Kind {
 
     /// Exactly `len` bytes of this kind.
     pub(crate) fn generate(self, len: usize) -> Vec<u8> {
-        let mut rng = Rng(0x9e37_79b9_7f4a_7c15 ^ self.name().len() as u64);
         let mut out = Vec::with_capacity(len + 256);
+        if self == Self::Text {
+            out.extend_from_slice(&TEXT.as_bytes()[..TEXT.len().min(len)]);
+        }
+        self.fill(Rng(0x9e37_79b9_7f4a_7c15 ^ self.name().len() as u64), len, out)
+    }
+
+    /// The same kind from another seed: none of what [`generate`](Self::generate) makes, but for lines of text, in another order.
+    pub(crate) fn unseen(self, len: usize) -> Vec<u8> {
+        self.fill(Rng(0x5851_f42d_4c95_7f2d ^ self.name().len() as u64), len, Vec::with_capacity(len + 256))
+    }
+
+    fn fill(self, mut rng: Rng, len: usize, mut out: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Text => text(&mut rng, len, &mut out),
             Self::Binary => binary(&mut rng, len, &mut out),
@@ -76,7 +87,6 @@ impl Rng {
 }
 
 fn text(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(&TEXT.as_bytes()[..TEXT.len().min(len)]);
     if out.len() >= len {
         return;
     }
@@ -144,6 +154,9 @@ mod tests {
             }
             let long = kind.generate(100_000);
             assert_eq!(long[..5000], kind.generate(5000), "{kind:?}: a prefix is a prefix");
+            let unseen = kind.unseen(100_000);
+            assert_eq!(unseen.len(), 100_000);
+            assert_ne!(long[..4096], unseen[..4096], "{kind:?}: another seed makes other data");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! mean for a choice is decided in [`crate::selection`].
 
 pub(crate) mod data;
+pub(crate) mod hardware;
 
 use crate::registry::report::Cell;
 use clipsmaster_plugin_api::{Options, Result, abi::import};
@@ -27,15 +28,22 @@ const MAX_RUNS: usize = 25;
 pub fn machine_key(device: &str) -> String {
     static CPU: OnceLock<String> = OnceLock::new();
     let cpu = CPU.get_or_init(|| {
-        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let first = |names: &[&str]| {
-            let line = text.lines().find(|l| names.iter().any(|n| l.starts_with(n)));
-            line.and_then(|l| l.split_once(':')).map_or("", |(_, v)| v.trim()).to_owned()
-        };
-        let features = blake3::hash(first(&["flags", "Features"]).as_bytes()).to_hex();
-        format!("{}+{}", first(&["model name", "CPU part"]), &features[..8])
+        let features = blake3::hash(cpuinfo(&["flags", "Features"]).as_bytes()).to_hex();
+        format!("{}+{}", processor(), &features[..8])
     });
     format!("{cpu}|{device}|data{}", data::VERSION)
+}
+
+/// Model of the processor.
+fn processor() -> String {
+    cpuinfo(&["model name", "CPU part"])
+}
+
+/// The first field of /proc/cpuinfo that starts with one of `names`.
+fn cpuinfo(names: &[&str]) -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|l| names.iter().any(|n| l.starts_with(n)));
+    line.and_then(|l| l.split_once(':')).map_or("", |(_, v)| v.trim()).to_owned()
 }
 
 /// Measures `level` at `sizes` (ascending), about `cell_s` seconds a cell; hands each cell to `found`, and returns the peak memory in

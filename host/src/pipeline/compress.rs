@@ -2,11 +2,13 @@
 
 use super::{
     Event, Lanes, OnEvent, Summary,
+    group::Group,
     memory::{self, Fit, Need},
     ordered, trial,
 };
 use crate::{
     Compressor, Error, Result, algorithm, buffer,
+    compressor::Written,
     container::{
         self, Carrier, ChunkInfo, FileInfo, MARK_BYTES, MAX_CHUNK_BYTES, Writer, group_memory_bytes,
     },
@@ -16,6 +18,7 @@ use crate::{
 use std::{
     io::{self, Read, Write},
     path::PathBuf,
+    slice,
     time::Instant,
 };
 use twox_hash::XxHash3_128;
@@ -150,18 +153,19 @@ impl Chunk {
         &self.output[self.output_start..][..self.output_len]
     }
 
-    /// Chooses the filter and applies it.
-    fn filter(&mut self, compressor: &Compressor, filtering: Filtering) -> Result<()> {
+    /// Chooses the filter and applies it: what the codec is given, and where its frame goes.
+    fn filtered(&mut self, compressor: &Compressor, filtering: Filtering) -> Result<(&[u8], &mut Vec<u8>)> {
         let raw = &self.input[..self.input_len];
         self.filter = match filtering {
             Filtering::Always(filter) => filter,
             Filtering::Auto => trial::best_filter(compressor, raw)?,
         };
-        if self.filter != Filter::None {
-            buffer::resize(&mut self.filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
-            self.filter.apply(raw, &mut self.filtered);
+        if self.filter == Filter::None {
+            return Ok((raw, &mut self.output));
         }
-        Ok(())
+        buffer::resize(&mut self.filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
+        self.filter.apply(raw, &mut self.filtered);
+        Ok((&self.filtered, &mut self.output))
     }
 
     /// What the codec is given.
@@ -205,7 +209,7 @@ pub fn compress<R: Read + Send, W: Write>(
         chunk_bytes = balanced(chunk_bytes, options.input_bytes, memory::threads(options.threads));
     }
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
-    let fit = fitting(compressor, options, chunk_bytes, known)?;
+    let (fit, batch) = fitting(compressor, options, chunk_bytes, known)?;
     // A small input needs no large buffer: one byte more than is known to come, to meet the end.
     let first_bytes = known.saturating_add(1).min(chunk_bytes);
     let mut first = Chunk::default();
@@ -224,12 +228,14 @@ pub fn compress<R: Read + Send, W: Write>(
     let lanes = Lanes {
         workers: if is_short || fit.items < 2 { 0 } else { fit.workers },
         items: fit.items,
-        patience: memory::patience(chunk_bytes),
+        patience: memory::patience(batch * chunk_bytes),
     };
     let mut source = Source { input, options, chunk_bytes, first: Some(first), is_ended: false };
-    let work = |chunk: &mut Chunk| work(compressor, options, chunk);
+    let fill = |group: &mut Group<Chunk>| group.fill(batch, |chunk| source.next(chunk));
+    let work = |group: &mut Group<Chunk>| work(compressor, options, group.chunks());
+    let take = |group: &mut Group<Chunk>| group.chunks().iter_mut().try_for_each(|chunk| done.write(chunk));
     let who = || compressor.implementation().to_owned();
-    ordered(lanes, |chunk| source.next(chunk), work, |chunk| done.write(chunk), &who, on_event)?;
+    ordered(lanes, fill, work, take, &who, on_event)?;
     let mut summary = done.finish()?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.warnings.extend(compressor.failures());
@@ -271,7 +277,7 @@ fn fitting(
     options: &CompressOptions,
     chunk_bytes: usize,
     known: usize,
-) -> Result<Fit> {
+) -> Result<(Fit, usize)> {
     let filled = chunk_bytes.min(known.max(1));
     let copies = 2 + u64::from(options.verify) + u64::from(!options.filter.is_none());
     let need = Need {
@@ -280,7 +286,11 @@ fn fitting(
         worker: compressor.scratch_bytes(filled),
         spare: SPARE_BYTES,
     };
-    memory::fit(memory::threads(options.threads), options.memory_bytes, &need).map_err(|short| {
+    let threads = memory::threads(options.threads);
+    let chunks = known.div_ceil(chunk_bytes).max(1);
+    let batch =
+        if options.input_bytes.is_some() { compressor.batch().min(chunks) } else { compressor.batch() };
+    memory::fit_batches(threads, options.memory_bytes, &need, batch).map_err(|short| {
         let smaller = (0..).map(|n| chunk_bytes >> n).take_while(|b| *b >= 64 << 10).find(|bytes| {
             let bytes = *bytes as u64;
             need.fixed + copies * bytes + compressor.scratch_bytes(bytes as usize) <= short.allowed
@@ -346,11 +356,33 @@ fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions
     super::read_full(input, buffer).map_err(Error::io("read", &options.input))
 }
 
-fn work(compressor: &Compressor, options: &CompressOptions, chunk: &mut Chunk) -> Result<()> {
-    chunk.filter(compressor, options.filter)?;
-    let mut output = std::mem::take(&mut chunk.output);
-    let written = compressor.compress_into(chunk.codec_input(), &mut output, MARK_BYTES)?;
-    chunk.output = output;
+/// Compresses `chunks`, in one call where the codec wants that. What then is not done is done one by one, by another implementation if need
+/// be.
+fn work(compressor: &Compressor, options: &CompressOptions, chunks: &mut [Chunk]) -> Result<()> {
+    if let [chunk] = chunks {
+        let (source, output) = chunk.filtered(compressor, options.filter)?;
+        let written = compressor.compress_into(source, output, MARK_BYTES)?;
+        return finish(compressor, options, chunk, &written);
+    }
+    let filtered = chunks.iter_mut().map(|c| c.filtered(compressor, options.filter));
+    let mut jobs = filtered.collect::<Result<Vec<_>>>()?;
+    let done = compressor.compress_batch(&mut jobs, MARK_BYTES);
+    for (chunk, done) in chunks.iter_mut().zip(done) {
+        match done {
+            Some(written) => finish(compressor, options, chunk, &written)?,
+            None => work(compressor, options, slice::from_mut(chunk))?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes a frame of the container of what was `written` of `chunk`.
+fn finish(
+    compressor: &Compressor,
+    options: &CompressOptions,
+    chunk: &mut Chunk,
+    written: &Written<'_>,
+) -> Result<()> {
     chunk.output_start = MARK_BYTES;
     chunk.output_len = written.len;
     if chunk.implementation != written.implementation {
@@ -478,7 +510,7 @@ impl<'a, W: Write> ChunkSink<'a, W> {
         self.chunk.input.clear();
         self.chunk.input.extend_from_slice(raw);
         self.chunk.input_len = raw.len();
-        work(self.compressor, self.options, &mut self.chunk)?;
+        work(self.compressor, self.options, slice::from_mut(&mut self.chunk))?;
         self.sink.write(&mut self.chunk).map_err(Error::io("write", &self.options.output))?;
         Ok(())
     }

@@ -20,9 +20,17 @@ pub(crate) struct Decoders<'a> {
     host: &'a Host,
     /// Use exactly this implementation for its algorithm.
     implementation: Option<String>,
-    by_algorithm: Mutex<HashMap<String, Arc<Compressor>>>,
+    /// Those for frames whose checksum was found right, and for others.
+    by_algorithm: Mutex<HashMap<(String, bool), Arc<Compressor>>>,
     /// For chunks on their way through a filter.
     filtered: Pool,
+}
+
+/// A chunk to decode with others.
+pub(super) struct Together<'a> {
+    pub entry: &'a Entry,
+    pub frame: &'a [u8],
+    pub raw: &'a mut Vec<u8>,
 }
 
 /// Why a frame is not the chunk it should be.
@@ -62,16 +70,55 @@ impl<'a> Decoders<'a> {
         self.implementation.as_deref()
     }
 
-    /// The decompressor of `algorithm`.
+    /// The decompressor of `algorithm` for frames that may be anything.
     pub(crate) fn of(&self, algorithm: &str) -> Result<Arc<Compressor>> {
-        if let Some(known) = lock(&self.by_algorithm).get(algorithm) {
+        self.find(algorithm, false)
+    }
+
+    /// The decompressor of `algorithm` for frames whose checksum was found right.
+    fn verified(&self, algorithm: &str) -> Result<Arc<Compressor>> {
+        self.find(algorithm, true)
+    }
+
+    fn find(&self, algorithm: &str, verified: bool) -> Result<Arc<Compressor>> {
+        let key = (algorithm.to_owned(), verified);
+        if let Some(known) = lock(&self.by_algorithm).get(&key) {
             return Ok(Arc::clone(known));
         }
         let pinned = self.implementation.clone().filter(|id| id.split('/').next() == Some(algorithm));
-        let request = Request { implementation: pinned, ..Request::new(algorithm) };
+        let request = Request { implementation: pinned, verified, ..Request::new(algorithm) };
         let decompressor = Arc::new(self.host.decompressor(&request)?);
-        lock(&self.by_algorithm).insert(algorithm.to_owned(), Arc::clone(&decompressor));
+        lock(&self.by_algorithm).insert(key, Arc::clone(&decompressor));
         Ok(decompressor)
+    }
+
+    /// How many chunks of `algorithm` its decompressor wants in one call.
+    pub(super) fn batch(&self, algorithm: &str) -> usize {
+        if algorithm == algorithm::STORE {
+            1
+        } else {
+            self.verified(algorithm).map_or(1, |d| d.decoder_batch())
+        }
+    }
+
+    /// Decodes in one call those of `chunks` that are of `algorithm` and as they were written. Whether each came out right; the others are to
+    /// be decoded one by one.
+    pub(super) fn decode_together(&self, algorithm: &str, chunks: &mut [Together<'_>]) -> Vec<bool> {
+        let Ok(decoder) = self.verified(algorithm) else { return vec![false; chunks.len()] };
+        let fits = |c: &mut Together<'_>| {
+            let chunk = &c.entry.chunk;
+            chunk.algorithm == algorithm
+                && chunk.filter == 0
+                && is_as_written(c.entry, c.frame)
+                && buffer::resize(c.raw, chunk.raw_bytes as usize).is_ok()
+        };
+        let fit: Vec<bool> = chunks.iter_mut().map(fits).collect();
+        let all = chunks.iter_mut().zip(&fit).filter(|(_, fits)| **fits);
+        let mut jobs: Vec<(&[u8], &mut [u8])> = all.map(|(c, _)| (c.frame, &mut c.raw[..])).collect();
+        let mut whole = decoder.decode_batch(&mut jobs).into_iter();
+        let is_right = |c: &Together<'_>| is_original(&c.entry.chunk, c.raw);
+        let chunks = chunks.iter().zip(fit);
+        chunks.map(|(c, fits)| fits && whole.next().unwrap_or(false) && is_right(c)).collect()
     }
 
     /// What took over from what.
@@ -100,7 +147,7 @@ impl<'a> Decoders<'a> {
     /// Decodes `frame` into `raw`, and checks both against what `entry` says.
     pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<(), Bad> {
         let chunk = &entry.chunk;
-        if frame.len() != chunk.frame_bytes as usize || crc32fast::hash(frame) != chunk.frame_crc {
+        if !is_as_written(entry, frame) {
             return Err(Bad::Frame);
         }
         let len = chunk.raw_bytes as usize;
@@ -113,7 +160,7 @@ impl<'a> Decoders<'a> {
             filter.undo(frame, raw);
             return if is_original(chunk, raw) { Ok(()) } else { Err(Bad::Frame) };
         }
-        let decoder = self.of(&chunk.algorithm).map_err(Bad::Decoder)?;
+        let decoder = self.verified(&chunk.algorithm).map_err(Bad::Decoder)?;
         let decode =
             |out: &mut [u8], is_right: &dyn Fn(&[u8]) -> bool| decoder.decode_frame(frame, out, is_right);
         self.through(filter, chunk, raw, decode).map_err(Bad::Decoder)
@@ -146,8 +193,14 @@ impl<'a> Decoders<'a> {
     /// Name of what decodes `algorithm`, for reports.
     pub(crate) fn name(&self, algorithm: &str) -> String {
         let known = lock(&self.by_algorithm);
-        known.get(algorithm).map_or_else(|| algorithm.to_owned(), |d| d.decoder_id().to_owned())
+        let of = |verified| known.get(&(algorithm.to_owned(), verified));
+        of(true).or(of(false)).map_or_else(|| algorithm.to_owned(), |d| d.decoder_id().to_owned())
     }
+}
+
+/// Whether `frame` is that of `entry`, by its length and CRC-32.
+fn is_as_written(entry: &Entry, frame: &[u8]) -> bool {
+    frame.len() == entry.chunk.frame_bytes as usize && crc32fast::hash(frame) == entry.chunk.frame_crc
 }
 
 fn is_original(chunk: &ChunkInfo, raw: &[u8]) -> bool {

@@ -2,7 +2,8 @@
 
 use super::{
     DecompressOptions, Event, OnDamage, OnEvent, Output, Summary,
-    decode::{Bad, Decoders, no_memory},
+    decode::{Bad, Decoders, Together, no_memory},
+    group::Group,
     ordered,
     output::Places,
     sequential,
@@ -55,13 +56,15 @@ pub(crate) fn decompress<B: Bytes>(
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
-    let lanes = sequential::lanes(&file, options, &mut summary)?;
+    let (lanes, batch) = sequential::lanes(&file, decoders, options, &mut summary)?;
     let overlaps = |p: &Piece| p.range.start < wanted.end && wanted.start < p.range.end;
     let mut pieces = survey.pieces().into_iter().filter(overlaps);
-    let fill = |item: &mut Item| {
-        item.piece = pieces.next();
-        item.state = State::Sound;
-        Ok(item.piece.is_some())
+    let fill = |group: &mut Group<Item>| {
+        group.fill(batch, |item| {
+            item.piece = pieces.next();
+            item.state = State::Sound;
+            Ok(item.piece.is_some())
+        })
     };
     // Where what is lost is left out, the places of what follows are not known before.
     let places = if options.on_damage == OnDamage::Error { Places::of(output) } else { Ok(None) };
@@ -72,6 +75,7 @@ pub(crate) fn decompress<B: Bytes>(
         survey,
         options,
         wanted: wanted.clone(),
+        algorithm: &file.algorithm,
         places,
         frames: Pool::default(),
         raws: Pool::default(),
@@ -79,14 +83,16 @@ pub(crate) fn decompress<B: Bytes>(
         lost_at: AtomicU64::new(u64::MAX),
     };
     let mut taker = Taker { output, job: &job, summary: &mut summary, mended: Vec::new() };
-    let take = |item: &mut Item| {
-        taker.take(item)?;
-        if let Some(piece) = &item.piece {
-            on_event(Event::Done(piece.entry.as_ref().map_or(0, |e| e.frame_offset)));
+    let take = |group: &mut Group<Item>| {
+        for item in group.chunks() {
+            taker.take(item)?;
+            let entry = item.piece.as_ref().and_then(|p| p.entry.as_ref());
+            on_event(Event::Done(entry.map_or(0, |e| e.frame_offset)));
         }
         Ok(())
     };
-    ordered(lanes, fill, |item| job.work(item), take, &|| decoders.name(&file.algorithm), on_event)?;
+    let work = |group: &mut Group<Item>| job.work(group.chunks());
+    ordered(lanes, fill, work, take, &|| decoders.name(&file.algorithm), on_event)?;
     let mended = taker.mended;
     if !mended.is_empty() {
         let how = mended.join("; ");
@@ -107,6 +113,8 @@ struct Job<'a, B: Bytes> {
     survey: &'a Survey,
     options: &'a DecompressOptions,
     wanted: Range<u64>,
+    /// Of most chunks.
+    algorithm: &'a str,
     /// Where workers write, if they do.
     places: Option<Places>,
     frames: Pool,
@@ -118,24 +126,61 @@ struct Job<'a, B: Bytes> {
 }
 
 impl<B: Bytes> Job<'_, B> {
-    fn work(&self, item: &mut Item) -> Result<()> {
-        let Some(piece) = &item.piece else { return Ok(()) };
-        let Some(entry) = &piece.entry else {
-            item.state = State::Lost(self.why_nothing(piece).into());
-            return Ok(());
-        };
-        item.raw = self.raws.take();
-        item.state = self.decode(entry, &mut item.raw)?;
-        if matches!(item.state, State::Lost(_)) {
-            if self.options.on_damage == OnDamage::Error {
-                self.lost_at.fetch_min(entry.chunk.raw_offset, Ordering::Relaxed);
+    fn work(&self, items: &mut [Item]) -> Result<()> {
+        let done = if items.len() > 1 { self.together(items)? } else { vec![false] };
+        for (item, done) in items.iter_mut().zip(done) {
+            if !done {
+                item.state = self.state(item)?;
             }
-        } else if let Some(places) = &self.places {
-            // By whoever has it in the cache, and the buffer is free again.
+            self.place(item)?;
+        }
+        Ok(())
+    }
+
+    /// Decodes `items` in one call; whether each came out right.
+    fn together(&self, items: &mut [Item]) -> Result<Vec<bool>> {
+        let mut frames = Vec::new();
+        for item in &mut *items {
+            let mut frame = self.frames.take();
+            if let Some(entry) = item.piece.as_ref().and_then(|p| p.entry.as_ref()) {
+                read_frame(self.mender.bytes(), entry, &mut frame)?;
+                item.raw = self.raws.take();
+            }
+            frames.push(frame);
+        }
+        let chunks = items.iter_mut().zip(&frames).filter_map(|(item, frame)| {
+            let entry = item.piece.as_ref()?.entry.as_ref()?;
+            Some(Together { entry, frame, raw: &mut item.raw })
+        });
+        let mut decoded =
+            self.decoders.decode_together(self.algorithm, &mut chunks.collect::<Vec<_>>()).into_iter();
+        frames.into_iter().for_each(|frame| self.frames.give(frame));
+        let has_frame = |item: &Item| item.piece.as_ref().is_some_and(|p| p.entry.is_some());
+        Ok(items.iter().map(|item| has_frame(item) && decoded.next().unwrap_or(false)).collect())
+    }
+
+    /// Decodes `item` by any means.
+    fn state(&self, item: &mut Item) -> Result<State> {
+        let Some(piece) = &item.piece else { return Ok(State::Sound) };
+        let Some(entry) = &piece.entry else { return Ok(State::Lost(self.why_nothing(piece).into())) };
+        if item.raw.capacity() == 0 {
+            item.raw = self.raws.take();
+        }
+        let state = self.decode(entry, &mut item.raw)?;
+        if self.options.on_damage == OnDamage::Error && matches!(state, State::Lost(_)) {
+            self.lost_at.fetch_min(entry.chunk.raw_offset, Ordering::Relaxed);
+        }
+        Ok(state)
+    }
+
+    /// Writes `item` to its place, if there are places: whoever decoded it has it in a cache, and the buffer is free again.
+    fn place(&self, item: &mut Item) -> Result<()> {
+        let (Some(places), Some(piece)) = (&self.places, &item.piece) else { return Ok(()) };
+        if !matches!(item.state, State::Lost(_)) {
             let (wanted, at) = self.wanted_of(piece, &item.raw);
             places.write(wanted, at).map_err(Error::io("write", &self.options.output))?;
-            self.raws.give(mem::take(&mut item.raw));
         }
+        self.raws.give(mem::take(&mut item.raw));
         Ok(())
     }
 

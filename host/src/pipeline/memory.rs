@@ -75,6 +75,26 @@ pub(crate) fn fit(threads: usize, limit: Option<u64>, need: &Need) -> Result<Fit
     Ok(Fit { workers: workers as usize, items: items as usize, note })
 }
 
+/// As [`fit`] for items of `batch` chunks each, or of fewer where memory is short: how many, and what fits. More than a few such
+/// items at once would only wait for the device.
+pub(crate) fn fit_batches(
+    threads: usize,
+    limit: Option<u64>,
+    need: &Need,
+    batch: usize,
+) -> Result<(Fit, usize), Short> {
+    const WORKERS: usize = 3;
+    let mut batch = batch;
+    while batch > 1 {
+        let need = Need { item: need.item * batch as u64, spare: 0, ..*need };
+        match fit(threads.min(WORKERS), limit, &need) {
+            Ok(fit) if fit.items > 1 => return Ok((Fit { note: None, ..fit }, batch)),
+            _ => batch /= 2,
+        }
+    }
+    fit(threads, limit, need).map(|fit| (fit, 1))
+}
+
 /// Time after which work on a chunk of `bytes` is called stalled: far more than the slowest codec takes.
 pub(crate) fn patience(bytes: usize) -> Duration {
     Duration::from_secs(30 + (bytes as u64 >> 17))
@@ -98,6 +118,17 @@ mod tests {
         assert_eq!((inline.workers, inline.items), (0, 1));
         let short = fit(4, Some(100 * MIB), &NEED).expect_err("does not fit");
         assert_eq!(short.needed, 108 * MIB);
+    }
+
+    #[test]
+    fn batches_shrink_before_the_job_is_refused() {
+        let need = Need { worker: 0, ..NEED };
+        let of = |limit| fit_batches(8, Some(limit), &need, 16).map(|(fit, batch)| (fit.workers, batch));
+        assert_eq!(of(1 << 30), Ok((3, 16)));
+        assert_eq!(of(256 * MIB), Ok((1, 16)));
+        assert_eq!(of(40 * MIB), Ok((1, 2)));
+        assert_eq!(of(16 * MIB), Ok((1, 1)));
+        assert!(of(7 * MIB).is_err());
     }
 
     #[test]

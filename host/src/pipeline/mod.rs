@@ -7,6 +7,7 @@ mod compress;
 mod decode;
 mod decompress;
 mod foreign;
+mod group;
 mod indexed;
 mod memory;
 mod ordered;

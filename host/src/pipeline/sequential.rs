@@ -2,7 +2,8 @@
 
 use super::{
     DecompressOptions, Event, Lanes, OnEvent, Summary,
-    decode::{Bad, Decoders},
+    decode::{Bad, Decoders, Together},
+    group::Group,
     memory::{self, Need},
     ordered,
 };
@@ -11,7 +12,10 @@ use crate::{
     buffer::Pool,
     container::{Carrier, Entry, FileInfo, Reader},
 };
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    mem,
+};
 
 /// Most memory for chunks beyond the necessary ones.
 const SPARE_BYTES: u64 = 32 << 20;
@@ -39,34 +43,60 @@ pub(crate) fn decompress<R: Read + Send>(
     summary: &mut Summary,
 ) -> Result<()> {
     let file = reader.file().clone();
-    let lanes = lanes(&file, options, summary)?;
+    let (lanes, batch) = lanes(&file, decoders, options, summary)?;
     let pool = Pool::default();
-    let fill = |item: &mut Item| {
-        item.entry = reader.next(&mut item.frame)?;
-        item.position = reader.position();
-        Ok(item.entry.is_some())
-    };
-    let work = |item: &mut Item| {
-        let Some(entry) = &item.entry else { return Ok(()) };
-        item.raw = pool.take();
-        decoders.decode(entry, &item.frame, &mut item.raw).map_err(|bad| match bad {
-            Bad::Frame => damaged(entry, options),
-            Bad::Decoder(e) => e,
+    let fill = |group: &mut Group<Item>| {
+        group.fill(batch, |item| {
+            item.entry = reader.next(&mut item.frame)?;
+            item.position = reader.position();
+            Ok(item.entry.is_some())
         })
     };
-    let take = |item: &mut Item| {
-        output.write_all(&item.raw).map_err(Error::io("write", &options.output))?;
-        summary.output_bytes += item.raw.len() as u64;
-        pool.give(std::mem::take(&mut item.raw));
-        summary.count(&decoders.name(item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
-        on_event(Event::Done(item.position));
+    let work = |group: &mut Group<Item>| {
+        let items = group.chunks();
+        items.iter_mut().for_each(|item| item.raw = pool.take());
+        let done = together(decoders, &file.algorithm, items);
+        for (item, _) in items.iter_mut().zip(done).filter(|(_, done)| !done) {
+            let Some(entry) = &item.entry else { continue };
+            decoders.decode(entry, &item.frame, &mut item.raw).map_err(|bad| match bad {
+                Bad::Frame => damaged(entry, options),
+                Bad::Decoder(e) => e,
+            })?;
+        }
+        Ok(())
+    };
+    let take = |group: &mut Group<Item>| {
+        for item in group.chunks() {
+            output.write_all(&item.raw).map_err(Error::io("write", &options.output))?;
+            summary.output_bytes += item.raw.len() as u64;
+            pool.give(mem::take(&mut item.raw));
+            summary.count(&decoders.name(item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
+            on_event(Event::Done(item.position));
+        }
         Ok(())
     };
     ordered(lanes, fill, work, take, &|| decoders.name(&file.algorithm), on_event)
 }
 
-/// Threads and chunks that memory allows for decompressing `file`.
-pub(super) fn lanes(file: &FileInfo, options: &DecompressOptions, summary: &mut Summary) -> Result<Lanes> {
+/// Decodes `items` in one call, if there are several; whether each came out right.
+fn together(decoders: &Decoders<'_>, algorithm: &str, items: &mut [Item]) -> Vec<bool> {
+    if items.len() < 2 {
+        return vec![false; items.len()];
+    }
+    let chunks = items.iter_mut().filter_map(|item| {
+        let entry = item.entry.as_ref()?;
+        Some(Together { entry, frame: &item.frame, raw: &mut item.raw })
+    });
+    decoders.decode_together(algorithm, &mut chunks.collect::<Vec<_>>())
+}
+
+/// Threads, and chunks in one call, that memory allows for decompressing `file`.
+pub(super) fn lanes(
+    file: &FileInfo,
+    decoders: &Decoders<'_>,
+    options: &DecompressOptions,
+    summary: &mut Summary,
+) -> Result<(Lanes, usize)> {
     // Only our own files have filters, which take one more buffer.
     let filtered = if file.carrier == Carrier::Native { file.chunk_bytes } else { 0 };
     let need = Need {
@@ -75,11 +105,13 @@ pub(super) fn lanes(file: &FileInfo, options: &DecompressOptions, summary: &mut 
         worker: algorithm::decoder_bytes(&file.algorithm, file.level) + filtered,
         spare: SPARE_BYTES,
     };
-    let fit = memory::fit(memory::threads(options.threads), options.memory_bytes, &need)
+    let (threads, batch) = (memory::threads(options.threads), decoders.batch(&file.algorithm));
+    let (fit, batch) = memory::fit_batches(threads, options.memory_bytes, &need, batch)
         .map_err(|short| Error::Usage(format!("{}: {short}", options.input.display())))?;
     summary.warnings.extend(fit.note);
     let workers = if fit.items < 2 { 0 } else { fit.workers };
-    Ok(Lanes { workers, items: fit.items, patience: memory::patience(file.chunk_bytes as usize) })
+    let patience = memory::patience(batch * file.chunk_bytes as usize);
+    Ok((Lanes { workers, items: fit.items, patience }, batch))
 }
 
 fn damaged(entry: &Entry, options: &DecompressOptions) -> Error {

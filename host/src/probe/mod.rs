@@ -40,7 +40,13 @@ const INHERITED: &[&str] = &[
     "CUDA_VISIBLE_DEVICES",
     "CLIPSMASTER_NVCOMP",
     "CLIPSMASTER_NVCOMP_PATH",
+    "CLIPSMASTER_ISAL",
+    "CLIPSMASTER_QATZIP",
+    "QAT_SECTION_NAME",
+    "QAT_POLICY",
 ];
+/// What test doubles of vendor libraries are told.
+const INHERITED_PREFIX: &str = "CLIPSMASTER_DOUBLE_";
 
 /// The program that is executed to probe plugins.
 #[derive(Clone, Debug)]
@@ -191,11 +197,16 @@ fn spawn(helper: &Helper) -> Result<Child> {
     let mut command = Command::new(&helper.program);
     command.arg(CHILD_ARGUMENT).env_clear().process_group(0);
     if !raised_privileges() {
-        command.envs(env::vars_os().filter(|(name, _)| INHERITED.iter().any(|i| name == OsStr::new(i))));
+        command.envs(env::vars_os().filter(|(name, _)| is_inherited(name)));
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.current_dir("/");
     command.spawn().map_err(Error::io("execute the probe helper", &helper.program))
+}
+
+fn is_inherited(name: &OsStr) -> bool {
+    let for_doubles = name.as_encoded_bytes().starts_with(INHERITED_PREFIX.as_bytes());
+    for_doubles || INHERITED.iter().any(|i| name == OsStr::new(i))
 }
 
 /// Waits for the child to leave by itself; `None` when it does not within `patience`.

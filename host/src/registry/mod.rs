@@ -22,6 +22,7 @@ use proving::Unproven;
 use report::{CodecReport, PluginInfo, PluginReport, State, Verdict};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -352,15 +353,25 @@ fn shadow(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// What a device's presence depends on: the boot, the dynamic loader's cache, the device files.
+/// Variables that name files of vendor libraries.
+const VENDOR_PATHS: [&str; 3] = ["CLIPSMASTER_NVCOMP", "CLIPSMASTER_ISAL", "CLIPSMASTER_QATZIP"];
+
+/// What a variable says, and when the file it names was changed, if there is one.
+fn vendor_file(variable: &str) -> Option<(OsString, Option<(i64, i64)>)> {
+    let path = std::env::var_os(variable)?;
+    let changed = fs::metadata(&path).ok().map(|m| (m.mtime(), m.mtime_nsec()));
+    Some((path, changed))
+}
+
+/// What a device's presence depends on: the boot, the dynamic loader's cache, the device files, the vendor libraries named.
 fn availability() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let loader = fs::metadata("/etc/ld.so.cache").map(|m| (m.mtime(), m.mtime_nsec())).unwrap_or_default();
     let entries = fs::read_dir("/dev").into_iter().flatten().flatten();
     let mut devices: Vec<_> = entries.map(|e| e.file_name()).collect();
     devices.sort();
-    let nvcomp = std::env::var_os("CLIPSMASTER_NVCOMP").unwrap_or_default();
-    let text = format!("{boot}{loader:?}{devices:?}{nvcomp:?}");
+    let named: Vec<_> = VENDOR_PATHS.iter().map(|variable| vendor_file(variable)).collect();
+    let text = format!("{boot}{loader:?}{devices:?}{named:?}");
     blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
 }
 

@@ -140,9 +140,16 @@ pub struct CodecInfo {
     pub safe_on_hostile_input: bool,
     /// Whether it decodes streams in bounded memory.
     pub streams: bool,
+    /// Chunks it wants in one call.
+    #[serde(default = "one")]
+    pub batch: usize,
     /// Identity of the device, empty for the CPU.
     #[serde(default)]
     pub device: String,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl CodecInfo {
@@ -168,8 +175,14 @@ impl CodecInfo {
             decompresses: d.decompresses,
             safe_on_hostile_input: d.safe_on_hostile_input,
             streams: codec.streams(),
+            batch: codec.batch().map_or(1, |batch| batch.chunks()),
             device: String::new(),
         }
+    }
+
+    /// Whether the device says of itself that it only pretends to be one, as test doubles do.
+    pub fn is_simulated(&self) -> bool {
+        self.device.to_ascii_lowercase().contains("simulated")
     }
 
     /// `<algorithm>/<hardware>/<library>`.

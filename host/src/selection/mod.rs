@@ -58,7 +58,7 @@ pub struct Request {
     pub bytes: Option<u64>,
     /// What should be fast.
     pub direction: Direction,
-    /// Only this hardware.
+    /// Only this hardware, in upper or lower case; what it starts, the CPU finishes where the device fails.
     pub hardware: Option<String>,
     /// Exactly this implementation, at its own level; bypasses ranking.
     pub implementation: Option<String>,
@@ -66,6 +66,8 @@ pub struct Request {
     pub ratio_floor: Option<f64>,
     /// Most memory, in bytes, an implementation may need.
     pub memory_bytes: Option<u64>,
+    /// Whether the frames to decode were found to be as they were written: decoders that trust their input may have them.
+    pub verified: bool,
     /// Whether the work is decoding a stream of unknown length in bounded memory.
     pub stream: bool,
 }
@@ -111,6 +113,11 @@ pub struct Candidate<'a> {
 impl Candidate<'_> {
     fn is_reference(&self) -> bool {
         algorithm::is_reference(&self.info.algorithm, &self.info.library)
+    }
+
+    /// Whether its device only pretends to be one. What it measures says nothing about speed.
+    fn is_simulated(&self) -> bool {
+        self.info.is_simulated()
     }
 
     fn has_level(&self, level: i32) -> bool {
@@ -171,7 +178,7 @@ pub struct Ranking {
 /// A level means *at least the ratio the reference implementation reaches at that level* on every kind of data (a share
 /// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
 /// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise. Pins come first, disabled ones not at all,
-/// an exact [`Request::implementation`] bypasses all of it. Ties end on the name. What has not been
+/// an exact [`Request::implementation`] bypasses all of it. Simulated devices take part only where they are named. Ties end on the name. What has not been
 /// measured stands behind what has, the reference first.
 pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>) -> Ranking {
     let mut ranking = Ranking::default();
@@ -234,7 +241,7 @@ pub fn unmeasured(
 }
 
 /// Own levels worth measuring: all of a short range, the ends and the neighbourhood of the default of a long one.
-fn own_levels(info: &CodecInfo) -> Vec<i32> {
+pub(crate) fn own_levels(info: &CodecInfo) -> Vec<i32> {
     let all = info.level_min..=info.level_max;
     if info.level_max - info.level_min <= 24 {
         return all.collect();
@@ -255,8 +262,12 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
     if !named && wishes.disabled.contains(&id) {
         return Some("disabled by configuration".into());
     }
-    if request.hardware.as_ref().is_some_and(|h| *h != c.info.hardware) {
+    if request.hardware.as_ref().is_some_and(|h| !h.eq_ignore_ascii_case(&c.info.hardware)) {
         return Some(format!("runs on {}", c.info.hardware));
+    }
+    let pinned = wishes.pin == Some(id.as_str());
+    if c.is_simulated() && !named && !pinned && request.hardware.is_none() {
+        return Some(format!("its device is simulated ({}): used only where it is named", c.info.device));
     }
     let (needed, what) = match request.direction {
         Direction::Compress => (c.info.compresses, "compress"),
@@ -266,7 +277,8 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
     if !needed {
         return Some(format!("cannot {what}"));
     }
-    if !named && request.direction != Direction::Compress && !c.info.safe_on_hostile_input {
+    let is_at_risk = request.direction != Direction::Compress && !request.verified;
+    if !named && is_at_risk && !c.info.safe_on_hostile_input {
         return Some("must not be given frames that nobody has verified".into());
     }
     if request.stream && !c.info.streams {
@@ -392,8 +404,7 @@ fn fastest_level(
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
 ) -> Result<Option<i32>, String> {
-    let floor = if c.info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
-    let floor = request.ratio_floor.unwrap_or(floor);
+    let floor = ratio_floor(c.info, request);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
     let mut best: Option<(f64, i32)> = None;
     let mut nearest: Option<(f64, String)> = None;
@@ -417,6 +428,12 @@ fn fastest_level(
         (None, Some((_, why))) => Err(why),
         (None, None) => Ok(None),
     }
+}
+
+/// Share of the reference's ratio that an implementation must reach.
+pub(crate) fn ratio_floor(info: &CodecInfo, request: &Request) -> f64 {
+    let floor = if info.hardware == "cpu" { CPU_RATIO_FLOOR } else { ACCELERATOR_RATIO_FLOOR };
+    request.ratio_floor.unwrap_or(floor)
 }
 
 /// The ratio a level asks for, as people are told it: the mean over the kinds of data.

@@ -21,6 +21,7 @@ fn info(algorithm: &str, hardware: &str, library: &str, levels: std::ops::RangeI
         compresses: true,
         decompresses: true,
         safe_on_hostile_input: true,
+        batch: 1,
         streams: true,
         device: String::new(),
     }
@@ -172,9 +173,28 @@ fn decoders_that_trust_their_input_get_none_unless_named() {
     let installed = [zlib(), gpu];
     let decode = Request { direction: Direction::Decompress, ..Request::new("gzip") };
     assert_eq!(ranked_with(&installed, &decode, None, &[]).ranked.len(), 1);
+    let verified = Request { verified: true, ..decode.clone() };
+    assert_eq!(names(&ranked_with(&installed, &verified, None, &[]))[0].0, "gzip/cuda/nvcomp");
     let named = Request { implementation: Some("gzip/cuda/nvcomp".into()), ..decode };
     assert_eq!(names(&ranked_with(&installed, &named, None, &[]))[0].0, "gzip/cuda/nvcomp");
     assert_eq!(names(&ranked(&installed, 6))[0].0, "gzip/cuda/nvcomp", "compressing is no risk");
+}
+
+#[test]
+fn a_simulated_device_is_never_ranked_unless_it_is_named() {
+    let mut double = Installed::new("cuda", "nvcomp", &[cell(6, 5000.0, 3.49)]);
+    double.info.device = "Simulated GPU 0".into();
+    let installed = [zlib(), double];
+    let request = Request::new("gzip").level(6);
+    let ranking = ranked_with(&installed, &request, None, &[]);
+    assert_eq!(names(&ranking), [("gzip/cpu/zlib-rs", 6)]);
+    assert!(reason(&ranking, "gzip/cuda/nvcomp").contains("simulated"));
+    let by_hardware = Request { hardware: Some("CUDA".into()), ..request.clone() };
+    assert_eq!(names(&ranked_with(&installed, &by_hardware, None, &[])), [("gzip/cuda/nvcomp", 6)]);
+    let by_name = Request { implementation: Some("gzip/cuda/nvcomp".into()), ..request.clone() };
+    assert_eq!(names(&ranked_with(&installed, &by_name, None, &[])), [("gzip/cuda/nvcomp", 6)]);
+    let pinned = ranked_with(&installed, &request, Some("gzip/cuda/nvcomp"), &[]);
+    assert_eq!(names(&pinned)[0], ("gzip/cuda/nvcomp", 6));
 }
 
 #[test]
@@ -230,6 +250,35 @@ proptest! {
         installed.rotate_left(turn);
         let again = ranked(&installed, level);
         prop_assert_eq!(names(&ranking), names(&again));
+    }
+
+    /// Named hardware is the only one ranked, and unnamed simulated devices are not; every candidate is accounted for.
+    #[test]
+    fn hardware_that_is_named_and_no_other_is_ranked(
+        kinds in prop::collection::vec((0..3usize, any::<bool>(), prop::collection::vec(any_cell(), 1..5)), 1..6),
+        named in prop::option::of(0..4usize),
+        level in 0..10i32,
+    ) {
+        const HARDWARE: [&str; 4] = ["cpu", "cuda", "qat", "fpga"];
+        let one = |(i, (hardware, simulated, cells)): (usize, &(usize, bool, Vec<Cell>))| {
+            let library = if i == 0 { "zlib-rs".to_owned() } else { format!("lib{i}") };
+            let mut info = info("gzip", HARDWARE[*hardware], &library, 0..=9);
+            let device = if *simulated { "simulated device" } else { "device" };
+            info.device = if *hardware == 0 { String::new() } else { device.into() };
+            Installed { info, cells: cells.clone(), unusable: None }
+        };
+        let installed: Vec<Installed> = kinds.iter().enumerate().map(one).collect();
+        let request =
+            Request { hardware: named.map(|n| HARDWARE[n].to_owned()), ..Request::new("gzip").level(level) };
+        let ranking = ranked_with(&installed, &request, None, &[]);
+        prop_assert_eq!(ranking.ranked.len() + ranking.rejected.len(), installed.len());
+        for r in &ranking.ranked {
+            let i = installed.iter().find(|i| i.info.implementation() == r.implementation).expect("installed");
+            match &request.hardware {
+                Some(hardware) => prop_assert_eq!(hardware, &i.info.hardware),
+                None => prop_assert!(!i.info.is_simulated()),
+            }
+        }
     }
 
     /// The first of two measured implementations is never slower than the second by more than the margin.

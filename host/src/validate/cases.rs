@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Sizes around the blocks that formats use, in bytes.
-const SIZES: [usize; 12] = [0, 1, 2, 63, 64, 65, 4095, 4097, 65_535, 65_536, 65_537, 200_000];
+pub(super) const SIZES: [usize; 12] = [0, 1, 2, 63, 64, 65, 4095, 4097, 65_535, 65_536, 65_537, 200_000];
 /// More than one block of every format.
 const LARGE: usize = (4 << 20) + 17;
 /// Memory granted to stream decoders, in bytes.
@@ -22,11 +22,11 @@ const STREAM_MEMORY: u64 = 256 << 20;
 /// Cuts at which a format without an end mark may look whole (snappy: after its stream identifier).
 const MOST_WHOLE_CUTS: usize = 2;
 
-fn passed() -> Finding {
+pub(super) fn passed() -> Finding {
     Ok(Outcome::Passed)
 }
 
-fn skipped(why: &str) -> Finding {
+pub(super) fn skipped(why: &str) -> Finding {
     Ok(Outcome::Skipped(why.to_owned()))
 }
 

@@ -3,6 +3,7 @@
 //! Runs inside a probe child. Each case is announced before it begins, so that a crash is blamed on the
 //! right one, and reports an outcome; `registry` turns outcomes into a state, `validate PLUGIN.so` prints them.
 
+mod batches;
 mod cases;
 mod outcome;
 mod vectors;
@@ -45,6 +46,7 @@ pub(crate) fn conform(codec: Codec, peers: &[(String, Codec)], send: &mut dyn Fn
     run("random bytes to decompress", &mut || cases::garbage(&subject));
     run("stream decoder", &mut || cases::stream(&subject));
     run("stream decoder on truncated input", &mut || cases::truncated_stream(&subject));
+    run("batches", &mut || batches::batches(&subject));
     run("concurrent instances", &mut || cases::concurrent(&subject));
     run("dropping instances", &mut || cases::dropping(&subject));
     run("reference frames", &mut || cases::reference_frames(&subject));

@@ -1,11 +1,12 @@
 //! The author's half: turns a [`Codec`] into tables, and its panics and errors into statuses.
 
 use super::{
-    ABI_VERSION, CodecV1, ExtensionRef, InputV1, OptionV1, PluginV1, Root, RootRef, STREAM, StreamRef,
-    StreamV1, write_text,
+    ABI_VERSION, BATCH, BatchCodecV1, BatchItemV1, BatchRef, BatchV1, CodecV1, ExtensionRef, InputV1,
+    OptionV1, PluginV1, Root, RootRef, STREAM, StreamRef, StreamV1, write_text,
 };
 use crate::{
-    Codec, DecoderLimits, Error, ErrorKind, Input, Manifest, Options, Result, Status, codec::Decoder,
+    BatchItem, Codec, DecoderLimits, Error, ErrorKind, Input, Manifest, Options, Result, Status,
+    codec::Decoder,
 };
 use abi_stable::{
     StableAbi,
@@ -159,6 +160,8 @@ pub trait CodecList: 'static {
     const TABLES: &'static [CodecV1];
     /// Stream decoders, in order.
     const DECODERS: &'static [Option<Decoder>];
+    /// Functions on batches, in order; what wants no batches has them for 1 chunk.
+    const BATCHES: &'static [BatchCodecV1] = &[];
 }
 
 /// The plugin table for the codecs of `L`.
@@ -174,9 +177,13 @@ pub fn root(v1: &'static PluginV1) -> RootRef {
     Root { v1 }.leak_into_prefix()
 }
 
-/// The extensions every plugin has: `stream/1` over the decoders of `L`.
+/// The extensions every plugin has: `stream/1` over the decoders of `L`, and `batch/1`.
 pub extern "C" fn standard_extension<L: CodecList>(name: RStr<'_>) -> ROption<ExtensionRef> {
-    if name.as_str() == STREAM { RSome(extension_ref(Streams::<L>::TABLE)) } else { RNone }
+    match name.as_str() {
+        STREAM => RSome(extension_ref(Streams::<L>::TABLE)),
+        BATCH => RSome(extension_ref(Batches::<L>::TABLE)),
+        _ => RNone,
+    }
 }
 
 /// An extension's table with the layout the other side will check.
@@ -200,6 +207,75 @@ impl<L: CodecList> Streams<L> {
         drop: stream_drop,
     });
     const TABLE: StreamRef = StreamRef(Self::METADATA.static_as_prefix());
+}
+
+/// Gives each list of codecs its own `batch/1` table.
+struct Batches<L>(std::marker::PhantomData<L>);
+
+impl<L: CodecList> Batches<L> {
+    const METADATA: &'static WithMetadata<BatchV1> = &WithMetadata::new(BatchV1 { codec: batches_of::<L> });
+    const TABLE: BatchRef = BatchRef(Self::METADATA.static_as_prefix());
+}
+
+extern "C" fn batches_of<L: CodecList>(codec: usize) -> ROption<BatchCodecV1> {
+    L::BATCHES.get(codec).copied().filter(|batch| batch.chunks > 1).into()
+}
+
+/// The functions on batches of codec `C`.
+pub const fn batch_codec<C: Codec>() -> BatchCodecV1 {
+    BatchCodecV1 { chunks: C::BATCH, compress: compress_batch::<C>, decompress: decompress_batch::<C> }
+}
+
+unsafe extern "C" fn compress_batch<C: Codec>(
+    instance: *mut c_void,
+    items: RSliceMut<'_, BatchItemV1<'_>>,
+    text: RSliceMut<'_, u8>,
+) -> Status {
+    // SAFETY: the caller passes a live instance made by `open::<C>`, used by nobody else meanwhile.
+    let codec = unsafe { &mut *instance.cast::<C>() };
+    on_items(items, text, |items| codec.compress_batch(items))
+}
+
+unsafe extern "C" fn decompress_batch<C: Codec>(
+    instance: *mut c_void,
+    items: RSliceMut<'_, BatchItemV1<'_>>,
+    text: RSliceMut<'_, u8>,
+) -> Status {
+    // SAFETY: as in `compress_batch`.
+    let codec = unsafe { &mut *instance.cast::<C>() };
+    on_items(items, text, |items| codec.decompress_batch(items))
+}
+
+fn on_items(
+    mut items: RSliceMut<'_, BatchItemV1<'_>>,
+    mut text: RSliceMut<'_, u8>,
+    work: impl FnOnce(&mut [BatchItem<'_>]) -> Result<()>,
+) -> Status {
+    let mut first_failure = None;
+    let status = guard(RSliceMut::from_mut_slice(text.as_mut_slice()), || {
+        let mut done: Vec<BatchItem<'_>> = items
+            .as_mut_slice()
+            .iter_mut()
+            .map(|item| BatchItem::new(item.src.as_slice(), item.dst.as_mut_slice()))
+            .collect();
+        work(&mut done)?;
+        let results: Vec<Result<usize>> = done.into_iter().map(|item| item.result).collect();
+        for (item, result) in items.as_mut_slice().iter_mut().zip(results) {
+            (item.written, item.status) = match result {
+                Ok(written) => (written, Status::OK),
+                Err(e) => {
+                    let status = e.kind.into();
+                    first_failure.get_or_insert(e);
+                    (0, status)
+                }
+            };
+        }
+        Ok(())
+    });
+    if let (Status::OK, Some(e)) = (status, first_failure) {
+        write_text(text, &e.message);
+    }
+    status
 }
 
 extern "C" fn stream_supports<L: CodecList>(codec: usize) -> bool {

@@ -4,10 +4,10 @@
 //! before any of this is used on a host's data. What can be checked is checked here on every call.
 
 use super::{
-    ABI_VERSION, CallV1, CodecV1, ExtensionRef, InputV1, OptionV1, PluginV1, ROOT_SYMBOL, RootRef, STREAM,
-    StreamRef, read_text,
+    ABI_VERSION, BATCH, BatchCallV1, BatchCodecV1, BatchItemV1, BatchRef, CallV1, CodecV1, ExtensionRef,
+    InputV1, OptionV1, PluginV1, ROOT_SYMBOL, RootRef, STREAM, StreamRef, read_text,
 };
-use crate::{Descriptor, Error, ErrorKind, Manifest, Options, Result, Status, Unavailable};
+use crate::{BatchItem, Descriptor, Error, ErrorKind, Manifest, Options, Result, Status, Unavailable};
 use abi_stable::{
     StableAbi,
     abi_stability::check_layout_compatibility,
@@ -207,6 +207,13 @@ impl Codec {
         Ok(bytes)
     }
 
+    /// How the codec works on several chunks in one call (`batch/1`), if it does.
+    pub fn batch(&self) -> Option<Batch> {
+        let table = self.plugin.extension::<BatchRef>(BATCH).ok().flatten()?;
+        let functions = (table.codec())(self.index).into_option()?;
+        (functions.chunks > 1).then_some(Batch { codec: self.table(), functions })
+    }
+
     fn stream_table(&self) -> Option<StreamRef> {
         let table = self.plugin.extension::<StreamRef>(STREAM).ok().flatten()?;
         (table.supports())(self.index).then_some(table)
@@ -244,6 +251,26 @@ impl Codec {
         let pointer = NonNull::new(pointer)
             .ok_or_else(|| Error::internal("the plugin opened no decoder and reported no error"))?;
         Ok(StreamDecoder { table, pointer, state, last_error: None })
+    }
+}
+
+/// How a codec works on several chunks in one call.
+#[derive(Clone, Copy)]
+pub struct Batch {
+    codec: &'static CodecV1,
+    functions: BatchCodecV1,
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("chunks", &self.functions.chunks).finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    /// How many chunks the codec wants in one call; at least 2.
+    pub fn chunks(&self) -> usize {
+        self.functions.chunks
     }
 }
 
@@ -294,15 +321,72 @@ impl Instance {
         self.call(self.table.decompress, src, dst)
     }
 
+    /// Compresses each of `items`, as [`compress`](Self::compress) would; `batch` is that of the instance's codec.
+    ///
+    /// # Errors
+    /// Of the whole call: then no item's result counts.
+    pub fn compress_batch(&mut self, batch: &Batch, items: &mut [BatchItem<'_>]) -> Result<()> {
+        self.call_batch(batch, batch.functions.compress, items)
+    }
+
+    /// Decompresses each of `items`; otherwise as [`compress_batch`](Self::compress_batch).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decompress_batch(&mut self, batch: &Batch, items: &mut [BatchItem<'_>]) -> Result<()> {
+        self.call_batch(batch, batch.functions.decompress, items)
+    }
+
+    fn call_batch(
+        &mut self,
+        batch: &Batch,
+        function: BatchCallV1,
+        items: &mut [BatchItem<'_>],
+    ) -> Result<()> {
+        if !std::ptr::eq(batch.codec, self.table) {
+            return Err(Error::internal("a batch of another codec"));
+        }
+        self.refuse_if_poisoned()?;
+        let mut text = [0; TEXT_BYTES];
+        let mut tables: Vec<BatchItemV1<'_>> = items
+            .iter_mut()
+            .map(|item| BatchItemV1 {
+                src: RSlice::from_slice(item.src),
+                dst: RSliceMut::from_mut_slice(item.dst),
+                written: 0,
+                status: ErrorKind::Internal.into(),
+            })
+            .collect();
+        // SAFETY: `pointer` is live, of the codec that `function` belongs to (compared above), and `&mut self` makes this the
+        // only call on it.
+        let status = unsafe {
+            function(
+                self.pointer.as_ptr(),
+                RSliceMut::from_mut_slice(&mut tables),
+                RSliceMut::from_mut_slice(&mut text),
+            )
+        };
+        let done: Vec<(usize, Status)> = tables.iter().map(|item| (item.written, item.status)).collect();
+        self.poisoned = status != Status::OK && ErrorKind::from(status) == ErrorKind::Panicked;
+        check(status, &text)?;
+        for (item, (written, status)) in items.iter_mut().zip(done) {
+            item.result = check(status, &text).and_then(|()| claimed(written, item.dst.len()));
+        }
+        Ok(())
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<()> {
+        let panicked = || Error::new(ErrorKind::Panicked, "the instance panicked before");
+        if self.poisoned { Err(panicked()) } else { Ok(()) }
+    }
+
     /// Whether a call panicked, so that the instance answers no more.
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
     }
 
     fn call(&mut self, function: CallV1, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        if self.poisoned {
-            return Err(Error::new(ErrorKind::Panicked, "the instance panicked before"));
-        }
+        self.refuse_if_poisoned()?;
         let room = dst.len();
         let mut written = 0;
         let mut text = [0; TEXT_BYTES];
@@ -320,11 +404,14 @@ impl Instance {
             self.poisoned = ErrorKind::from(status) == ErrorKind::Panicked;
             return check(status, &text).map(|()| 0);
         }
-        if written > room {
-            return Err(Error::internal(format!("the plugin claims {written} bytes in a buffer of {room}")));
-        }
-        Ok(written)
+        claimed(written, room)
     }
+}
+
+/// The bytes a plugin says it has written, which cannot be more than there was room for.
+fn claimed(written: usize, room: usize) -> Result<usize> {
+    let lie = || Error::internal(format!("the plugin claims {written} bytes in a buffer of {room}"));
+    if written <= room { Ok(written) } else { Err(lie()) }
 }
 
 impl Instance {
@@ -396,10 +483,7 @@ impl Read for StreamDecoder {
         if let Some(e) = self.state.take_failure() {
             return Err(e);
         }
-        let outcome = check(status, &text).and_then(|()| {
-            let lie = || Error::internal(format!("{written} bytes claimed in a buffer of {room}"));
-            (written <= room).then_some(written).ok_or_else(lie)
-        });
+        let outcome = check(status, &text).and_then(|()| claimed(written, room));
         outcome.map_err(|e| {
             self.last_error = Some(e.clone());
             e.into()

@@ -38,6 +38,9 @@ pub const ABI_VERSION: u32 = 1;
 /// Name of the extension whose table is [`StreamV1`].
 pub const STREAM: &str = "stream/1";
 
+/// Name of the extension whose table is [`BatchV1`].
+pub const BATCH: &str = "batch/1";
+
 /// Symbol by which a library is known to be a plugin.
 pub const ROOT_SYMBOL: &str = abi_stable::library::ROOT_MODULE_LOADER_NAME;
 
@@ -179,6 +182,55 @@ pub struct InputV1 {
     pub context: *mut c_void,
     pub read:
         unsafe extern "C" fn(context: *mut c_void, dst: RSliceMut<'_, u8>, read_bytes: &mut usize) -> Status,
+}
+
+/// `batch/1`: several chunks in one call.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = BatchRef)))]
+#[sabi(missing_field(panic))]
+pub struct BatchV1 {
+    /// How the codec at that index of [`PluginV1::codecs`] works on batches, if it does.
+    #[sabi(last_prefix_field)]
+    pub codec: extern "C" fn(codec: usize) -> ROption<BatchCodecV1>,
+}
+
+/// A codec's functions on batches; instances are those of [`CodecV1::open`].
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct BatchCodecV1 {
+    /// How many chunks it wants in one call, at least 2.
+    pub chunks: usize,
+    /// As [`CodecV1::compress`] on each item. `OK`: each has its own status, and `text` the message of the first that is not `OK`.
+    pub compress: unsafe extern "C" fn(
+        instance: *mut c_void,
+        items: RSliceMut<'_, BatchItemV1<'_>>,
+        text: RSliceMut<'_, u8>,
+    ) -> Status,
+    /// As `compress`, the other way.
+    pub decompress: unsafe extern "C" fn(
+        instance: *mut c_void,
+        items: RSliceMut<'_, BatchItemV1<'_>>,
+        text: RSliceMut<'_, u8>,
+    ) -> Status,
+}
+
+/// Type of [`BatchCodecV1::compress`] and [`BatchCodecV1::decompress`].
+pub type BatchCallV1 = unsafe extern "C" fn(
+    instance: *mut c_void,
+    items: RSliceMut<'_, BatchItemV1<'_>>,
+    text: RSliceMut<'_, u8>,
+) -> Status;
+
+/// One chunk of a batch.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct BatchItemV1<'a> {
+    pub src: RSlice<'a, u8>,
+    pub dst: RSliceMut<'a, u8>,
+    /// Bytes written to `dst`, where `status` is `OK`.
+    pub written: usize,
+    pub status: Status,
 }
 
 /// Copies `message` into `text`, cut at a character boundary, and ends it with a NUL byte.

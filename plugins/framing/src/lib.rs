@@ -1,4 +1,4 @@
-//! The standard frames of LZ4 ([`lz4`]) and Snappy ([`snappy`]) around raw blocks.
+//! The standard frames of LZ4 ([`lz4`]) and Snappy ([`snappy`]) around raw blocks, and gzip members ([`gzip`]) around an inflate.
 //!
 //! Many libraries and all accelerators compress *blocks*; files and other programs want *frames*. A
 //! plugin hands in the function that compresses or decompresses one block, and gets the rest: sizes,
@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod gzip;
 pub mod lz4;
 mod reader;
 pub mod snappy;

@@ -91,18 +91,49 @@ fn header_checksum(descriptor: &[u8]) -> u8 {
 pub fn content_size(mut src: &[u8]) -> Option<u64> {
     let mut total = 0u64;
     while !src.is_empty() {
-        let Some(frame) = Frame::read(&mut src).ok()? else { continue };
-        total = total.checked_add(frame.content_size?)?;
-        loop {
-            let word = src.take_u32().ok()?;
-            if word == 0 {
-                break;
-            }
-            src.skip((word & !STORED) as usize + frame.checksum_bytes(BLOCK_CHECKSUM)).ok()?;
-        }
-        src.skip(frame.checksum_bytes(CONTENT_CHECKSUM)).ok()?;
+        let extent = extent(src).ok()?;
+        total = total.checked_add(extent.content_bytes?)?;
+        src = &src[extent.bytes..];
     }
     Some(total)
+}
+
+/// How far a frame reaches, and what it says of its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Bytes of the whole frame.
+    pub bytes: usize,
+    /// Bytes of its content, where the header tells; none in a skippable frame.
+    pub content_bytes: Option<u64>,
+    checksum: Option<u32>,
+}
+
+impl Extent {
+    /// Whether `content` is what the frame says it holds, as far as it says anything.
+    pub fn is_of(&self, content: &[u8]) -> bool {
+        self.content_bytes.is_none_or(|n| n == content.len() as u64)
+            && self.checksum.is_none_or(|sum| sum == XxHash32::oneshot(0, content))
+    }
+}
+
+/// The extent of the frame that `src` begins with; blocks are passed over, not decoded.
+///
+/// # Errors
+/// Those of the frame's structure.
+pub fn extent(src: &[u8]) -> Result<Extent> {
+    let mut rest = src;
+    let Some(frame) = Frame::read(&mut rest)? else {
+        return Ok(Extent { bytes: src.len() - rest.len(), content_bytes: Some(0), checksum: None });
+    };
+    loop {
+        let word = rest.take_u32()?;
+        if word == 0 {
+            break;
+        }
+        rest.skip((word & !STORED) as usize + frame.checksum_bytes(BLOCK_CHECKSUM))?;
+    }
+    let checksum = if frame.flags & CONTENT_CHECKSUM != 0 { Some(rest.take_u32()?) } else { None };
+    Ok(Extent { bytes: src.len() - rest.len(), content_bytes: frame.content_size, checksum })
 }
 
 /// Decompresses a raw block: source, destination, and the output before it that it may refer to.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
-    Benchmarks, Config, Direction, Error, Filter, Objective, parse_trust,
+    Benchmarks, Config, Direction, Error, Filter, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
     pipeline::{Filtering, OnDamage},
     size,
 };
@@ -60,6 +60,14 @@ pub(crate) enum Command {
     ListPlugins(ListArguments),
     /// Tell which implementation serves a request best, and why
     BestHardware(BestArguments),
+    /// Measure what the hardware of this machine does
+    Bench(BenchArguments),
+    /// Measure how much time the choices made here cost against the best ones
+    #[command(
+        after_help = "Times are the fastest of several runs, all candidates in turns. KEPT is the share of the promised ratio that \
+                            the choice reached; below 1 the promise was broken. It takes minutes."
+    )]
+    Regret(RegretArguments),
     /// Compress files or standard input
     Compress(CompressArguments),
     /// Decompress files or standard input, whoever wrote them
@@ -115,6 +123,29 @@ pub(crate) struct BestArguments {
     /// Print every candidate with the reason for its place
     #[arg(long)]
     pub explain: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArguments {
+    /// Compare hardware: all healthy implementations on each, at their default levels
+    #[arg(long)]
+    pub hardware: bool,
+    /// Bytes of built-in data
+    #[arg(short, long, value_parser = size::parse, default_value = "50MB", value_name = "BYTES")]
+    pub size: u64,
+    /// Runs of each, in both directions
+    #[arg(short, long, default_value_t = HARDWARE_BENCHMARK_ITERATIONS, value_name = "N")]
+    pub iterations: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegretArguments {
+    /// Data to try; without any, data generated from another seed than the benchmark's
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only this algorithm (may be repeated)
+    #[arg(short, long)]
+    pub algorithm: Vec<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]

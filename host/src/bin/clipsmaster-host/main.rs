@@ -75,6 +75,8 @@ fn run(arguments: &Arguments) -> Outcome {
     match &arguments.command {
         Command::ListPlugins(a) => commands::list_plugins::run(common, a),
         Command::BestHardware(a) => commands::best_hardware::run(common, a),
+        Command::Bench(a) => commands::bench::run(common, a),
+        Command::Regret(a) => commands::regret::run(common, a),
         Command::Compress(a) => commands::compress::run(common, a),
         Command::Decompress(a) => commands::decompress::run(common, a),
         Command::Info(a) => commands::info::run(common, a),

@@ -2,9 +2,9 @@
 
 use super::open_measured;
 use crate::{
-    Failure, Outcome,
+    Outcome,
     arguments::{BestArguments, Common, What},
-    code, print, print_json,
+    print, print_json,
     progress::HostProgress,
     table::{Align, Table},
 };
@@ -28,12 +28,7 @@ pub(crate) fn run(common: &Common, arguments: &BestArguments) -> Outcome {
         print(&text(&ranking, arguments))?;
     }
     if ranking.ranked.is_empty() {
-        let why: Vec<String> =
-            ranking.rejected.iter().map(|r| format!("{}: {}", r.implementation, r.reason)).collect();
-        let level = arguments.level.map(|l| format!(" level {l}")).unwrap_or_default();
-        let what = format!("{}{level}", request.algorithm);
-        let message = format!("no usable implementation of {what}: {}", why.join("; "));
-        return Err(Failure::new(code::NO_IMPLEMENTATION, message));
+        return Err(host.no_implementation(&request, ranking).into());
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     progress::FileProgress,
 };
 use clipsmaster_host::{
-    Choice, Compressor, Filter, Floors, Host, Request, Sample, Wanted, algorithm,
+    Choice, Compressor, DataSample, Filter, Floors, Host, Request, Wanted, algorithm,
     container::{CONTAINER_EXTENSION, MAX_CHUNK_BYTES},
     pipeline::{self, CompressOptions, Container, Filtering, Summary},
     size,
@@ -164,7 +164,7 @@ fn asked(host: &Host, arguments: &CompressArguments) -> Result<Asked, Failure> {
 fn choose(host: &Host, wanted: &Wanted, input: &mut Input) -> Result<Choice, Failure> {
     let sampled = |e| clipsmaster_host::Error::io("read", input.name.clone())(e);
     if let pipeline::Input::File(file) = &input.source {
-        let sample = Sample::of_file(file).map_err(sampled)?;
+        let sample = DataSample::of_file(file).map_err(sampled)?;
         return Ok(host.choose_for(&sample, wanted)?);
     }
     let nothing = pipeline::Input::Stream(Box::new(io::empty()));
@@ -172,10 +172,10 @@ fn choose(host: &Host, wanted: &Wanted, input: &mut Input) -> Result<Choice, Fai
         return Err(Failure::usage("an input that is neither file nor stream"));
     };
     let mut head = Vec::new();
-    let most = Sample::head_bytes(wanted.objective) as u64;
+    let most = DataSample::head_bytes(wanted.objective) as u64;
     let read = (&mut stream).take(most).read_to_end(&mut head);
     read.map_err(|e| clipsmaster_host::Error::io("read", input.name.clone())(e))?;
-    let choice = host.choose_for(&Sample::of_head(&head), wanted)?;
+    let choice = host.choose_for(&DataSample::of_head(&head), wanted)?;
     input.source = pipeline::Input::Stream(Box::new(Cursor::new(head).chain(stream)));
     Ok(choice)
 }

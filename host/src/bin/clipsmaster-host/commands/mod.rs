@@ -1,5 +1,6 @@
 //! One module a verb.
 
+pub(crate) mod bench;
 pub(crate) mod best_hardware;
 pub(crate) mod completions;
 pub(crate) mod compress;
@@ -10,6 +11,7 @@ mod files;
 pub(crate) mod info;
 pub(crate) mod list_plugins;
 pub(crate) mod plugins;
+pub(crate) mod regret;
 pub(crate) mod repair;
 pub(crate) mod salvage;
 pub(crate) mod validate;

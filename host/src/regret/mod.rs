@@ -1,0 +1,353 @@
+//! How good the ranking's choices are, measured on data that the benchmark has never seen.
+//!
+//! A request is a promise made before the data is known: at least the ratio that the reference reaches at that level. So in each
+//! cell (data, algorithm, level of the reference, size, direction) the choice is compared with every installed pair of implementation
+//! and own level that keeps the promise *on this data*: **regret** is the time of the choice over the time of the fastest of
+//! them, known only afterwards. All pairs are run in turns, so that what slows the machine down meets all of them; the fastest run of
+//! each counts. A cell counts where two implementations or more can serve it.
+
+mod rounds;
+
+use crate::{
+    Host, Progress, ProgressFn, Request, Result,
+    registry::{Entry, report::CodecInfo},
+    selection::{self, Direction, Ranking},
+    size,
+};
+use rounds::{Pair, Runs};
+use serde::Serialize;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Size classes, in bytes.
+const SIZES: [usize; 4] = crate::benchmark::SIZES;
+/// Most bytes of one piece of data that are looked at.
+pub(crate) const MAX_SAMPLE_BYTES: usize = 64 << 20;
+
+/// Data to try choices on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// What it is called in the report.
+    pub name: String,
+    /// The bytes; of more than 64 MiB, the first.
+    pub data: Vec<u8>,
+}
+
+impl Sample {
+    /// Data of the kinds that the built-in benchmark has, from another seed: what it measured, on bytes it did not see.
+    pub fn generated() -> Vec<Self> {
+        crate::benchmark::data::Kind::ALL
+            .iter()
+            .map(|k| Self { name: format!("generated {}", k.name()), data: k.unseen(SIZES[SIZES.len() - 1]) })
+            .collect()
+    }
+}
+
+/// An implementation at one of its levels, as it did in a cell.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Tried {
+    /// `<algorithm>/<hardware>/<library>`.
+    pub implementation: String,
+    /// Its own level.
+    pub level: i32,
+    /// Fastest run, in seconds, for all pieces of the cell.
+    pub seconds: f64,
+    /// Original bytes over compressed bytes; absent for decompression.
+    pub ratio: Option<f64>,
+}
+
+/// One cell.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RegretCell {
+    /// Name of the data.
+    pub sample: String,
+    /// Algorithm.
+    pub algorithm: String,
+    /// Level of the reference that was asked for; of the frames, for decompression.
+    pub level: i32,
+    /// Size of one piece, in bytes.
+    pub bytes: u64,
+    /// Direction.
+    pub direction: Direction,
+    /// What the ranking chose.
+    pub choice: Tried,
+    /// The fastest that keeps the promise on this data.
+    pub best: Tried,
+    /// Time of the choice over time of the best; at least 1.
+    pub regret: f64,
+    /// Share of the promised ratio that the choice reached on this data; below 1 the promise was broken.
+    pub kept: f64,
+}
+
+/// What became of all choices.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Regret {
+    /// The cells.
+    pub cells: Vec<RegretCell>,
+    /// What was left out, and why.
+    pub skipped: Vec<String>,
+    /// Middle regret.
+    pub median: Option<f64>,
+    /// Regret that 95 of 100 cells do not exceed.
+    pub percentile_95: Option<f64>,
+    /// Largest regret.
+    pub worst: Option<f64>,
+    /// Cells whose choice missed the promised ratio on this data.
+    pub broken_promises: usize,
+    /// The smallest share of the promised ratio that was reached.
+    pub least_kept: Option<f64>,
+}
+
+impl Regret {
+    fn summarise(mut self) -> Self {
+        let mut regrets: Vec<f64> = self.cells.iter().map(|c| c.regret).collect();
+        regrets.sort_by(f64::total_cmp);
+        // Nearest rank (the smallest value that so many of 100 do not exceed).
+        let percentile = |p: f64| {
+            let rank = (p / 100.0 * regrets.len() as f64).ceil() as usize;
+            regrets.get(rank.saturating_sub(1)).copied()
+        };
+        self.median = percentile(50.0);
+        self.percentile_95 = percentile(95.0);
+        self.worst = regrets.last().copied();
+        self.broken_promises = self.cells.iter().filter(|c| c.kept < 1.0).count();
+        self.least_kept = self.cells.iter().map(|c| c.kept).min_by(f64::total_cmp);
+        self
+    }
+}
+
+impl Host {
+    /// Measures the regret of the ranking's choices for `algorithms` (all that have two implementations, when empty) on `samples`. What the
+    /// ranking needs and does not have yet is measured first. Takes minutes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAlgorithm`], [`Error::NoProbeHelper`], and the codecs' own.
+    pub fn regret(
+        &self,
+        algorithms: &[String],
+        samples: &[Sample],
+        progress: ProgressFn<'_>,
+    ) -> Result<Regret> {
+        let algorithms: Vec<String> = if algorithms.is_empty() {
+            self.algorithms()
+        } else {
+            algorithms.iter().map(|a| crate::algorithm::canonical(a)).collect()
+        };
+        let mut regret = Regret::default();
+        let mut jobs = Vec::new();
+        for algorithm in &algorithms {
+            self.rank_measured(&Request::new(algorithm), progress)?;
+            match Contest::new(self, algorithm, progress)? {
+                Some(contest) => jobs.push(contest),
+                None => regret.skipped.push(format!("{algorithm}: nothing to choose between")),
+            }
+        }
+        let total = jobs.len() * samples.len();
+        for (n, sample) in samples.iter().enumerate() {
+            let pieces = pieces(sample, &mut regret.skipped);
+            for (m, contest) in jobs.iter().enumerate() {
+                let name = format!("{} on {}", contest.algorithm, sample.name);
+                progress(Progress::Measuring { done: n * jobs.len() + m, total, name });
+                for (bytes, pieces) in &pieces {
+                    contest.run(&sample.name, *bytes, pieces, &mut regret)?;
+                }
+            }
+        }
+        Ok(regret.summarise())
+    }
+}
+
+/// Pieces of each size class, spread over the data: enough of the small ones that caches and branch predictors do not know them by heart.
+fn pieces<'a>(sample: &'a Sample, skipped: &mut Vec<String>) -> Vec<(usize, Vec<&'a [u8]>)> {
+    const SPREAD_BYTES: usize = 512 << 10;
+    let data = &sample.data[..sample.data.len().min(MAX_SAMPLE_BYTES)];
+    let mut all = Vec::new();
+    if data.is_empty() {
+        skipped.push(format!("{}: empty", sample.name));
+        return all;
+    }
+    for bytes in SIZES {
+        let most = data.len() / bytes;
+        if most == 0 {
+            let (has, class) = (size::binary(data.len() as u64), size::binary(bytes as u64));
+            skipped.push(format!("{}: {has} are too few for pieces of {class}", sample.name));
+            continue;
+        }
+        let count = (SPREAD_BYTES / bytes).clamp(1, 64).min(most);
+        let stride = most / count * bytes;
+        all.push((bytes, (0..count).map(|i| &data[i * stride..][..bytes]).collect()));
+    }
+    all
+}
+
+/// The implementations of one algorithm, and what the ranking says about them.
+struct Contest<'a> {
+    host: &'a Host,
+    algorithm: String,
+    reference: String,
+    levels: Vec<i32>,
+    codecs: Vec<(Arc<Entry>, CodecInfo)>,
+}
+
+impl<'a> Contest<'a> {
+    /// `None` where there is nothing to choose between.
+    fn new(host: &'a Host, algorithm: &str, progress: ProgressFn<'_>) -> Result<Option<Self>> {
+        let snapshot = host.snapshot();
+        let ranking = host.rank(&Request::new(algorithm))?;
+        // Those that are installed and healthy; who may not be used for a request is told by its ranking.
+        let codecs: Vec<(Arc<Entry>, CodecInfo)> = crate::host::usable(&snapshot)
+            .filter(|(_, c)| c.info.algorithm == algorithm && !c.info.is_simulated())
+            .filter(|(_, c)| !host.config().disabled.contains(&c.info.implementation()))
+            .map(|(e, c)| (Arc::clone(e), c.info.clone()))
+            .collect();
+        let Some(reference) = ranking.reference.filter(|_| codecs.len() > 1) else { return Ok(None) };
+        let Some((_, info)) = codecs.iter().find(|(_, c)| c.implementation() == reference) else {
+            return Ok(None);
+        };
+        let levels = selection::own_levels(info);
+        for level in &levels {
+            host.rank_measured(&Request::new(algorithm).level(*level), progress)?;
+        }
+        Ok(Some(Self { host, algorithm: algorithm.to_owned(), reference, levels, codecs }))
+    }
+
+    fn run(&self, sample: &str, bytes: usize, pieces: &[&[u8]], regret: &mut Regret) -> Result<()> {
+        let fits = |info: &CodecInfo| bytes as u64 <= info.max_chunk_bytes;
+        let codecs: Vec<&(Arc<Entry>, CodecInfo)> = self.codecs.iter().filter(|(_, i)| fits(i)).collect();
+        let compressing = codecs.iter().filter(|(_, i)| i.compresses);
+        let pairs: Vec<Pair<'_>> = compressing
+            .flat_map(|(entry, info)| {
+                selection::own_levels(info).into_iter().map(move |level| Pair { entry, info, level })
+            })
+            .collect();
+        let mut runs = Runs::compressing(pairs, pieces)?;
+        let cells: Vec<_> = self.levels.iter().filter_map(|l| self.compress_cell(*l, bytes, &runs)).collect();
+        runs.settle(&cells)?;
+        for cell in &cells {
+            regret.cells.extend(runs.outcome(cell).map(|o| self.report(sample, bytes, cell, o)));
+        }
+        for level in &self.levels {
+            let Some(frames) = runs.frames(&self.reference, *level) else { continue };
+            let readers = codecs.iter().filter(|(_, i)| i.decompresses);
+            let pairs =
+                readers.map(|(entry, info)| Pair { entry, info, level: info.level_default }).collect();
+            let mut runs = Runs::decompressing(pairs, frames, bytes)?;
+            let Some(cell) = self.decompress_cell(*level, bytes, &runs) else { continue };
+            runs.settle(std::slice::from_ref(&cell))?;
+            regret.cells.extend(runs.outcome(&cell).map(|o| self.report(sample, bytes, &cell, o)));
+        }
+        Ok(())
+    }
+
+    /// Which pairs keep the promise of `level` on this data, and which one was chosen.
+    fn compress_cell(&self, level: i32, bytes: usize, runs: &Runs<'_>) -> Option<RoundCell> {
+        let request = Request::new(&self.algorithm).level(level).bytes(bytes as u64);
+        let ranking = self.host.rank(&request).ok()?;
+        let asked = runs.find(&self.reference, level).and_then(|i| runs.ratio(i))?;
+        let share = |i: usize| {
+            let pair = &runs.pairs()[i];
+            let floor = selection::ratio_floor(pair.info, &request);
+            // The reference defines the promise.
+            if pair.info.implementation() == self.reference && pair.level == level {
+                return 1.0;
+            }
+            runs.ratio(i).map_or(0.0, |r| r / (asked * floor))
+        };
+        let may = |i: &usize| self.may_serve(&ranking, &runs.pairs()[*i]);
+        let eligible: Vec<usize> = (0..runs.pairs().len()).filter(may).filter(|i| share(*i) >= 1.0).collect();
+        let choice = runs.find(&ranking.ranked.first()?.implementation, ranking.ranked.first()?.level)?;
+        RoundCell { level, direction: Direction::Compress, choice, kept: share(choice), eligible }
+            .contested(runs)
+    }
+
+    fn decompress_cell(&self, level: i32, bytes: usize, runs: &Runs<'_>) -> Option<RoundCell> {
+        let request =
+            Request { direction: Direction::Decompress, ..Request::new(&self.algorithm).bytes(bytes as u64) };
+        let ranking = self.host.rank(&request).ok()?;
+        let choice = runs.find_any(&ranking.ranked.first()?.implementation)?;
+        let may = |i: &usize| self.may_serve(&ranking, &runs.pairs()[*i]);
+        let eligible: Vec<usize> = (0..runs.pairs().len()).filter(may).collect();
+        RoundCell { level, direction: Direction::Decompress, choice, kept: 1.0, eligible }.contested(runs)
+    }
+
+    /// Whether only its ratio on the built-in data, if anything, keeps an implementation from the request.
+    fn may_serve(&self, ranking: &Ranking, pair: &Pair<'_>) -> bool {
+        let id = pair.info.implementation();
+        let rejected = ranking.rejected.iter().find(|r| r.implementation == id);
+        rejected.is_none_or(|r| r.reason.starts_with("ratio "))
+    }
+
+    fn report(&self, sample: &str, bytes: usize, cell: &RoundCell, outcome: (Tried, Tried)) -> RegretCell {
+        let (choice, best) = outcome;
+        RegretCell {
+            sample: sample.to_owned(),
+            algorithm: self.algorithm.clone(),
+            level: cell.level,
+            bytes: bytes as u64,
+            direction: cell.direction,
+            regret: (choice.seconds / best.seconds).max(1.0),
+            kept: cell.kept,
+            choice,
+            best,
+        }
+    }
+}
+
+/// A cell before its times are settled: places of pairs.
+#[derive(Clone, Debug)]
+pub(super) struct RoundCell {
+    level: i32,
+    direction: Direction,
+    choice: usize,
+    kept: f64,
+    /// Those that keep the promise on this data.
+    eligible: Vec<usize>,
+}
+
+impl RoundCell {
+    /// Itself, if two implementations can serve it.
+    fn contested(self, runs: &Runs<'_>) -> Option<Self> {
+        let of = |i: &usize| runs.pairs()[*i].info.implementation();
+        let implementations: BTreeSet<String> = self.eligible.iter().chain([&self.choice]).map(of).collect();
+        (implementations.len() > 1 && !self.eligible.is_empty()).then_some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(regret: f64, kept: f64) -> RegretCell {
+        let tried = Tried { implementation: "a/cpu/b".into(), level: 1, seconds: 1.0, ratio: None };
+        RegretCell {
+            sample: String::new(),
+            algorithm: "a".into(),
+            level: 1,
+            bytes: 4096,
+            direction: Direction::Compress,
+            choice: tried.clone(),
+            best: tried,
+            regret,
+            kept,
+        }
+    }
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let cells = (1..=100).map(|n| cell(1.0 + f64::from(n) / 100.0, 2.0 - f64::from(n) / 90.0)).collect();
+        let regret = Regret { cells, ..Regret::default() }.summarise();
+        assert_eq!((regret.median, regret.percentile_95, regret.worst), (Some(1.5), Some(1.95), Some(2.0)));
+        assert_eq!(regret.broken_promises, 10);
+        assert_eq!(Regret::default().summarise().worst, None);
+    }
+
+    #[test]
+    fn data_too_small_for_a_size_class_is_told() {
+        let mut skipped = Vec::new();
+        let sample = Sample { name: "small".into(), data: vec![0; 100_000] };
+        let pieces = pieces(&sample, &mut skipped);
+        let sizes: Vec<(usize, usize)> = pieces.iter().map(|(bytes, p)| (*bytes, p.len())).collect();
+        assert_eq!(sizes, [(4096, 24), (65_536, 1)]);
+        assert_eq!(skipped.len(), 2);
+        assert_eq!(skipped[0], "small: 97.7 KiB are too few for pieces of 1 MiB");
+    }
+}

@@ -1,0 +1,202 @@
+//! Runs pairs of implementation and level in turns on the same pieces, and keeps the fastest run of each.
+//!
+//! Other work on the machine only ever adds time, so the fastest of several runs is the best estimate; runs in turns make drift meet
+//! all alike.
+
+use super::{RoundCell, Tried};
+use crate::{
+    Error, Result,
+    registry::{Entry, report::CodecInfo},
+    sync::lock,
+};
+use clipsmaster_plugin_api::{
+    Options,
+    abi::import::{Codec, Instance},
+};
+use std::{collections::BTreeSet, hint::black_box, sync::Arc, time::Instant};
+
+/// Pairs this much slower than the fastest of a cell after one run are out of the question.
+const OUT_OF_QUESTION: f64 = 1.6;
+/// Runs of each pair that might win.
+const ROUNDS: u32 = 5;
+/// More rounds while the fastest runs may still get faster, up to this time, in seconds.
+const SETTLING_S: f64 = 1.5;
+/// Most rounds.
+const MAX_ROUNDS: u32 = 40;
+
+/// An implementation at one of its levels.
+pub(super) struct Pair<'a> {
+    pub entry: &'a Arc<Entry>,
+    pub info: &'a CodecInfo,
+    pub level: i32,
+}
+
+/// What is done to each piece.
+enum Work<'a> {
+    Compress(&'a [&'a [u8]]),
+    Decompress(Vec<Vec<u8>>, usize),
+}
+
+/// What a pair has done so far.
+struct Done {
+    instance: Instance,
+    seconds: f64,
+    frames: Vec<Vec<u8>>,
+}
+
+/// The pairs, and their fastest runs so far.
+pub(super) struct Runs<'a> {
+    pairs: Vec<Pair<'a>>,
+    done: Vec<Done>,
+    work: Work<'a>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Runs<'a> {
+    /// Runs each pair once, and keeps its frames.
+    pub(super) fn compressing(pairs: Vec<Pair<'a>>, pieces: &'a [&'a [u8]]) -> Result<Self> {
+        Self::new(pairs, Work::Compress(pieces))
+    }
+
+    /// As [`compressing`](Self::compressing), in the other direction: `frames` of pieces of `bytes` bytes.
+    pub(super) fn decompressing(pairs: Vec<Pair<'a>>, frames: Vec<Vec<u8>>, bytes: usize) -> Result<Self> {
+        Self::new(pairs, Work::Decompress(frames, bytes))
+    }
+
+    fn new(pairs: Vec<Pair<'a>>, work: Work<'a>) -> Result<Self> {
+        let mut runs = Self { pairs, done: Vec::new(), work, buffer: Vec::new() };
+        for pair in &runs.pairs {
+            let instance = pair.codec()?.open(pair.level, &Options::default()).map_err(|e| pair.error(e))?;
+            let mut done = Done { instance, seconds: f64::INFINITY, frames: Vec::new() };
+            pair.prepare(&mut done, &runs.work, &mut runs.buffer)?;
+            runs.done.push(done);
+        }
+        for i in 0..runs.pairs.len() {
+            runs.time(i)?;
+        }
+        Ok(runs)
+    }
+
+    pub(super) fn pairs(&self) -> &[Pair<'a>] {
+        &self.pairs
+    }
+
+    pub(super) fn find(&self, implementation: &str, level: i32) -> Option<usize> {
+        self.pairs.iter().position(|p| p.level == level && p.info.implementation() == implementation)
+    }
+
+    pub(super) fn find_any(&self, implementation: &str) -> Option<usize> {
+        self.pairs.iter().position(|p| p.info.implementation() == implementation)
+    }
+
+    /// Ratio over all pieces.
+    pub(super) fn ratio(&self, i: usize) -> Option<f64> {
+        let Work::Compress(pieces) = &self.work else { return None };
+        let before: usize = pieces.iter().map(|p| p.len()).sum();
+        let after: usize = self.done[i].frames.iter().map(Vec::len).sum();
+        Some(before as f64 / after.max(1) as f64)
+    }
+
+    /// The frames that a pair wrote.
+    pub(super) fn frames(&self, implementation: &str, level: i32) -> Option<Vec<Vec<u8>>> {
+        self.find(implementation, level).map(|i| self.done[i].frames.clone())
+    }
+
+    /// Runs what might win `cells` in turns, until that is settled.
+    pub(super) fn settle(&mut self, cells: &[RoundCell]) -> Result<()> {
+        let mut rest = SETTLING_S.max(f64::from(ROUNDS) * self.round_s(cells));
+        for round in 0..MAX_ROUNDS {
+            let start = Instant::now();
+            for i in self.contenders(cells) {
+                self.time(i)?;
+            }
+            rest -= start.elapsed().as_secs_f64();
+            if round >= 2 && rest <= 0.0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn round_s(&self, cells: &[RoundCell]) -> f64 {
+        self.contenders(cells).into_iter().map(|i| self.done[i].seconds).sum()
+    }
+
+    /// The choices, and whatever may still turn out to be the fastest.
+    fn contenders(&self, cells: &[RoundCell]) -> BTreeSet<usize> {
+        let mut all = BTreeSet::new();
+        for cell in cells {
+            let best = self.fastest(cell).map_or(f64::INFINITY, |i| self.done[i].seconds);
+            let near = cell.eligible.iter().filter(|i| self.done[**i].seconds <= best * OUT_OF_QUESTION);
+            all.extend(near.copied());
+            all.insert(cell.choice);
+        }
+        all
+    }
+
+    fn fastest(&self, cell: &RoundCell) -> Option<usize> {
+        cell.eligible.iter().copied().min_by(|a, b| self.done[*a].seconds.total_cmp(&self.done[*b].seconds))
+    }
+
+    /// The choice, and the fastest.
+    pub(super) fn outcome(&self, cell: &RoundCell) -> Option<(Tried, Tried)> {
+        let tried = |i: usize| Tried {
+            implementation: self.pairs[i].info.implementation(),
+            level: self.pairs[i].level,
+            seconds: self.done[i].seconds,
+            ratio: self.ratio(i),
+        };
+        Some((tried(cell.choice), tried(self.fastest(cell)?)))
+    }
+
+    fn time(&mut self, i: usize) -> Result<()> {
+        let (pair, done) = (&self.pairs[i], &mut self.done[i]);
+        let _alone = (!pair.info.concurrent).then(|| lock(&pair.entry.serial));
+        let start = Instant::now();
+        match &self.work {
+            Work::Compress(pieces) => {
+                for piece in *pieces {
+                    let written = done.instance.compress(black_box(piece), &mut self.buffer);
+                    black_box(written.map_err(|e| pair.error(e))?);
+                }
+            }
+            Work::Decompress(frames, bytes) => {
+                for frame in frames {
+                    let written = done.instance.decompress(black_box(frame), &mut self.buffer[..*bytes]);
+                    black_box(written.map_err(|e| pair.error(e))?);
+                }
+            }
+        }
+        done.seconds = done.seconds.min(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+impl Pair<'_> {
+    fn codec(&self) -> Result<Codec> {
+        self.entry
+            .codec(self.info.index)
+            .map_err(|why| Error::Usage(format!("{} cannot be loaded: {why}", self.info.implementation())))
+    }
+
+    fn error(&self, source: clipsmaster_plugin_api::Error) -> Error {
+        Error::Codec { implementation: self.info.implementation(), source }
+    }
+
+    /// The untimed first run: makes the buffer large enough, and keeps the frames.
+    fn prepare(&self, done: &mut Done, work: &Work<'_>, buffer: &mut Vec<u8>) -> Result<()> {
+        let _alone = (!self.info.concurrent).then(|| lock(&self.entry.serial));
+        match work {
+            Work::Compress(pieces) => {
+                for piece in *pieces {
+                    let bound = done.instance.compress_bound(piece.len()).map_err(|e| self.error(e))?;
+                    buffer.resize(buffer.len().max(bound), 0);
+                    let len = done.instance.compress(piece, buffer).map_err(|e| self.error(e))?;
+                    done.frames.push(buffer[..len].to_vec());
+                }
+            }
+            Work::Decompress(_, bytes) => buffer.resize(buffer.len().max(*bytes), 0),
+        }
+        Ok(())
+    }
+}

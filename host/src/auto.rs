@@ -5,6 +5,7 @@
 use crate::{
     Compressor, Error, Filter, Host, Request, Result, algorithm,
     container::MAX_CHUNK_BYTES,
+    filter::planes,
     pipeline::default_chunk_bytes,
     registry::report::CodecInfo,
     selection::auto::{
@@ -13,7 +14,7 @@ use crate::{
     },
 };
 use rustix::time::{ClockId, clock_gettime};
-use std::{fs::File, io, os::unix::fs::FileExt, thread, time::Instant};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, thread, time::Instant};
 
 /// Pieces of a sample, spread over the data.
 const PIECES: u64 = 4;
@@ -254,6 +255,8 @@ struct Buffers {
     filtered: Vec<u8>,
     out: Vec<u8>,
     back: Vec<u8>,
+    /// Where in `out` frames stand, and how long what is in them is.
+    frames: Vec<(Range<usize>, usize)>,
 }
 
 impl<'a> Chooser<'a> {
@@ -463,20 +466,10 @@ fn measure(
     if runs.exact {
         compress_s = compress_s.min(compress(compressor, filter, data, clock, buffers)?.0);
     }
-    let Buffers { filtered, out, back } = buffers;
     let mut decompress_s = None;
-    if runs.decompresses {
-        back.resize(data.len(), 0);
-        filtered.resize(data.len(), 0);
-        for _ in 0..1 + usize::from(runs.exact) {
-            let start = clock.now();
-            compressor.decode_frame(&out[..len], back, |_| true)?;
-            if filter != Filter::None {
-                filter.undo(back, filtered);
-            }
-            let seconds = clock.now() - start;
-            decompress_s = Some(decompress_s.map_or(seconds, |least: f64| least.min(seconds)));
-        }
+    for _ in 0..usize::from(runs.decompresses) * (1 + usize::from(runs.exact)) {
+        let seconds = decompress(compressor, filter, data.len(), clock, buffers)?;
+        decompress_s = Some(decompress_s.map_or(seconds, |least: f64| least.min(seconds)));
     }
     Ok(Trial {
         algorithm: rung.algorithm.clone(),
@@ -490,14 +483,20 @@ fn measure(
     })
 }
 
-/// Compresses `data`; seconds, and what is left.
+/// Compresses `data`; seconds, and what is left. What is shuffled goes to the codec plane by plane: in a whole chunk planes are long, in a
+/// sample several would share a block, and so its statistics.
 fn compress(
     compressor: &Compressor,
     filter: Filter,
     data: &[u8],
     clock: Clock,
-    Buffers { filtered, out, .. }: &mut Buffers,
+    Buffers { filtered, out, frames, .. }: &mut Buffers,
 ) -> Result<(f64, usize)> {
+    // Room for all frames: a buffer that grows loses what was in it.
+    let room = 4 * data.len() + (1 << 20);
+    crate::buffer::resize(out, room.max(out.len()))
+        .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
+    frames.clear();
     let start = clock.now();
     let source = if filter == Filter::None {
         data
@@ -506,8 +505,35 @@ fn compress(
         filter.apply(data, filtered);
         filtered
     };
-    let len = compressor.compress_into(source, out, 0)?.len;
-    Ok((clock.now() - start, len))
+    let mut end = 0;
+    for plane in planes(source, filter) {
+        let len = compressor.compress_into(plane, out, end)?.len;
+        frames.push((end..end + len, plane.len()));
+        end += len;
+    }
+    Ok((clock.now() - start, end))
+}
+
+/// Undoes the last [`compress`]; seconds.
+fn decompress(
+    compressor: &Compressor,
+    filter: Filter,
+    len: usize,
+    clock: Clock,
+    Buffers { filtered, out, back, frames }: &mut Buffers,
+) -> Result<f64> {
+    back.resize(len, 0);
+    filtered.resize(len, 0);
+    let start = clock.now();
+    let mut at = 0;
+    for (frame, len) in frames.iter() {
+        compressor.decode_frame(&out[frame.clone()], &mut back[at..at + len], |_| true)?;
+        at += len;
+    }
+    if filter != Filter::None {
+        filter.undo(back, filtered);
+    }
+    Ok(clock.now() - start)
 }
 
 /// Memory of a job on one thread: chunks and codec, in the direction that takes more.

@@ -407,6 +407,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
     let is_stored = carrier(compressor, options) == Carrier::Native && chunk.output_len >= chunk.input_len;
     let algorithm = if is_stored { algorithm::STORE } else { compressor.algorithm() };
     let frame = if is_stored { raw } else { chunk.frame() };
+    let raw_crc = crc32fast::hash(raw);
     ChunkInfo {
         number: 0,
         raw_offset: 0,
@@ -416,8 +417,8 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
         level: compressor.level() as i16,
         filter: if is_stored { 0 } else { chunk.filter.code() },
         decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
-        frame_crc: crc32fast::hash(frame),
-        raw_crc: crc32fast::hash(raw),
+        frame_crc: if is_stored { raw_crc } else { crc32fast::hash(frame) },
+        raw_crc,
         raw_hash: XxHash3_128::oneshot(raw),
     }
 }

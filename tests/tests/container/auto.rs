@@ -28,8 +28,6 @@ fn each_objective_chooses_what_it_says() {
         // What need only be fast may do without.
         assert!(objective == Objective::Speed || filter != Filter::None, "{objective}: {algorithm}");
     }
-    let smallest = host.choose(&DataSample::of(&text), Objective::Ratio).expect("a choice");
-    assert!(smallest.trials.iter().all(|t| t.left() * 1.002 >= smallest.trials[0].left().min(1.0) * 0.5));
 }
 
 #[test]
@@ -109,14 +107,21 @@ fn a_name_leaves_only_the_level_to_choose() {
     let input = s.file("numbers", &numbers(300_000));
     for (name, algorithm) in [("x.zst", "zstd"), ("x.gz", "gzip"), ("x.xz", "lzma"), ("x.bz2", "bzip2")] {
         let out = s.path(name);
-        let options = ["compress", "-a", "auto", "--objective", "speed", path_str(&input), "-o", path_str(&out)];
+        let options =
+            ["compress", "-a", "auto", "--objective", "speed", path_str(&input), "-o", path_str(&out)];
         let report = s.json(&options);
-        assert_eq!((&report[0]["choice"]["algorithm"], &report[0]["choice"]["filter"]), (&algorithm.into(), &"none".into()));
+        assert_eq!(
+            (&report[0]["choice"]["algorithm"], &report[0]["choice"]["filter"]),
+            (&algorithm.into(), &"none".into())
+        );
         assert!(unpacked(&s, &out) == fs::read(&input).expect("input"));
     }
     let plain = ["compress", "-a", "auto", "--container", "plain", "-f", path_str(&input)];
     let report = s.json(&plain);
-    assert!(report[0]["choice"]["algorithm"] != "store" && report[0]["choice"]["filter"] == "none", "{report}");
+    assert!(
+        report[0]["choice"]["algorithm"] != "store" && report[0]["choice"]["filter"] == "none",
+        "{report}"
+    );
 }
 
 #[test]

@@ -223,7 +223,7 @@ pub(crate) struct CompressArguments {
 /// What `--algorithm auto` chooses by.
 #[derive(Args, Debug)]
 pub(crate) struct AutoArguments {
-    /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 100 MB/s and
+    /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 50 MB/s and
     /// decompress) or `ratio` (the smallest) [default: balanced]
     #[arg(long, value_enum)]
     pub objective: Option<Aim>,

@@ -92,6 +92,16 @@ impl FromStr for Filter {
     }
 }
 
+/// The parts of `filtered` whose bytes have something in common: a plane each, the last with the tail; all of it without a filter.
+pub(crate) fn planes(filtered: &[u8], filter: Filter) -> impl Iterator<Item = &[u8]> {
+    let size = usize::from(filter.code()).max(1);
+    let count = filtered.len() / size;
+    (0..size).map(move |j| {
+        let end = if j + 1 == size { filtered.len() } else { (j + 1) * count };
+        &filtered[j * count..end]
+    })
+}
+
 /// Puts the first bytes of all elements of `N` bytes first, then all second bytes, and so on; bytes that are no whole element stay
 /// at the end.
 fn shuffle<const N: usize>(raw: &[u8], out: &mut [u8]) {

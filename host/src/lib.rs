@@ -20,6 +20,7 @@
 
 mod adaptors;
 pub mod algorithm;
+mod auto;
 mod benchmark;
 mod buffer;
 mod chunked;
@@ -43,6 +44,7 @@ mod sync;
 mod validate;
 
 pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};
+pub use auto::{DataSample, Wanted};
 pub use benchmark::{
     hardware::{
         Figures, HARDWARE_BENCHMARK_BYTES, HARDWARE_BENCHMARK_ITERATIONS, HardwareFigures, NotMeasured,
@@ -63,5 +65,8 @@ pub use registry::{
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 pub use regret::{Regret, RegretCell, Sample, Tried};
-pub use selection::{Direction, Ranking, Request};
+pub use selection::{
+    Direction, Ranking, Request,
+    auto::{Choice, Floors, Objective},
+};
 pub use validate::{CaseResult, Outcome};

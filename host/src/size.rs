@@ -24,6 +24,25 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// Reads a speed in MB/s, 10^6 bytes a second: `200MB/s`, `1.5 GB/s`, `500KB/s`, or the number alone.
+///
+/// # Errors
+/// When `text` is no such speed; the message says what is.
+pub fn parse_speed(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is no speed; write MB/s, e.g. 200MB/s or 1.5GB/s");
+    let lower = text.trim().to_ascii_lowercase();
+    let number = lower.strip_suffix("/s").unwrap_or(&lower);
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let factor = match number[digits.len()..].trim() {
+        "kb" => 1e-3,
+        "" | "mb" => 1.0,
+        "gb" => 1e3,
+        _ => return Err(wrong()),
+    };
+    let speed = digits.parse::<f64>().map_err(|_| wrong())? * factor;
+    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err(wrong()) }
+}
+
 /// `1 MiB`, `1.5 GiB`, `512 B`.
 pub fn binary(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -49,6 +68,16 @@ mod tests {
         assert_eq!(parse("4096"), Ok(4096));
         for bad in ["", "MB", "4XB", "-1", "1.0001KB", "1e9", "99999999GB", "1..2"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn speeds_are_decimal() {
+        for (text, speed) in [("200MB/s", 200.0), ("1.5 GB/s", 1500.0), ("500kb/s", 0.5), ("70", 70.0)] {
+            assert_eq!(parse_speed(text), Ok(speed), "{text}");
+        }
+        for bad in ["", "MB/s", "0", "-5", "fast", "inf", "nan", "200MiB/s", "200MB/h", "1..2"] {
+            assert!(parse_speed(bad).is_err(), "{bad}");
         }
     }
 

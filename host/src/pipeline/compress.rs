@@ -17,7 +17,6 @@ use crate::{
 };
 use std::{
     io::{self, Read, Write},
-    mem,
     path::PathBuf,
     slice,
     time::Instant,
@@ -154,18 +153,19 @@ impl Chunk {
         &self.output[self.output_start..][..self.output_len]
     }
 
-    /// Chooses the filter and applies it.
-    fn filter(&mut self, compressor: &Compressor, filtering: Filtering) -> Result<()> {
+    /// Chooses the filter and applies it: what the codec is given, and where its frame goes.
+    fn filtered(&mut self, compressor: &Compressor, filtering: Filtering) -> Result<(&[u8], &mut Vec<u8>)> {
         let raw = &self.input[..self.input_len];
         self.filter = match filtering {
             Filtering::Always(filter) => filter,
             Filtering::Auto => trial::best_filter(compressor, raw)?,
         };
-        if self.filter != Filter::None {
-            buffer::resize(&mut self.filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
-            self.filter.apply(raw, &mut self.filtered);
+        if self.filter == Filter::None {
+            return Ok((raw, &mut self.output));
         }
-        Ok(())
+        buffer::resize(&mut self.filtered, raw.len()).map_err(|_| no_memory(raw.len()))?;
+        self.filter.apply(raw, &mut self.filtered);
+        Ok((&self.filtered, &mut self.output))
     }
 
     /// What the codec is given.
@@ -175,7 +175,7 @@ impl Chunk {
 
     /// Decodes the frame as it will be written, mark included, and compares.
     fn verify(&mut self, compressor: &Compressor) -> Result<()> {
-        let mut decoded = mem::take(&mut self.decoded);
+        let mut decoded = std::mem::take(&mut self.decoded);
         compressor.verify(self.codec_input(), self.frame(), &mut decoded)?;
         if self.filter != Filter::None {
             self.filter.undo(&self.filtered, &mut decoded);
@@ -359,34 +359,21 @@ fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions
 /// Compresses `chunks`, in one call where the codec wants that. What then is not done is done one by one, by another implementation if need
 /// be.
 fn work(compressor: &Compressor, options: &CompressOptions, chunks: &mut [Chunk]) -> Result<()> {
-    for chunk in &mut *chunks {
-        chunk.filter(compressor, options.filter)?;
+    if let [chunk] = chunks {
+        let (source, output) = chunk.filtered(compressor, options.filter)?;
+        let written = compressor.compress_into(source, output, MARK_BYTES)?;
+        return finish(compressor, options, chunk, &written);
     }
-    let done = if chunks.len() > 1 { together(compressor, chunks) } else { vec![None] };
+    let filtered = chunks.iter_mut().map(|c| c.filtered(compressor, options.filter));
+    let mut jobs = filtered.collect::<Result<Vec<_>>>()?;
+    let done = compressor.compress_batch(&mut jobs, MARK_BYTES);
     for (chunk, done) in chunks.iter_mut().zip(done) {
-        let written = match done {
-            Some(written) => written,
-            None => {
-                let mut output = mem::take(&mut chunk.output);
-                let written = compressor.compress_into(chunk.codec_input(), &mut output, MARK_BYTES)?;
-                chunk.output = output;
-                written
-            }
-        };
-        finish(compressor, options, chunk, &written)?;
+        match done {
+            Some(written) => finish(compressor, options, chunk, &written)?,
+            None => work(compressor, options, slice::from_mut(chunk))?,
+        }
     }
     Ok(())
-}
-
-/// Compresses `chunks` in one call, as far as the codec does.
-fn together<'a>(compressor: &'a Compressor, chunks: &mut [Chunk]) -> Vec<Option<Written<'a>>> {
-    let mut outputs: Vec<_> = chunks.iter_mut().map(|chunk| mem::take(&mut chunk.output)).collect();
-    let mut jobs: Vec<_> = chunks.iter().map(Chunk::codec_input).zip(&mut outputs).collect();
-    let done = compressor.compress_batch(&mut jobs, MARK_BYTES);
-    for (chunk, output) in chunks.iter_mut().zip(outputs) {
-        chunk.output = output;
-    }
-    done
 }
 
 /// Makes a frame of the container of what was `written` of `chunk`.

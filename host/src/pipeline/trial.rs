@@ -1,6 +1,10 @@
 //! Which filter suits a chunk: what its bytes look like, and then a trial with the codec itself.
 
-use crate::{Compressor, Result, filter::Filter, selection::auto::typed};
+use crate::{
+    Compressor, Result,
+    filter::{Filter, planes},
+    selection::auto::typed,
+};
 
 /// Bytes of a trial: from the middle of the chunk, where headers are behind.
 const TRIAL_BYTES: usize = 128 << 10;
@@ -22,7 +26,11 @@ pub(super) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter>
     let mut filtered = vec![0; sample.len()];
     for filter in candidates {
         filter.apply(sample, &mut filtered);
-        let len = compressor.compress_into(&filtered, &mut out, 0)?.len;
+        let mut len = 0;
+        // One by one: in a whole chunk planes are long, here several would share a block, and so its statistics.
+        for plane in planes(&filtered, filter) {
+            len += compressor.compress_into(plane, &mut out, 0)?.len;
+        }
         if len < best.1 {
             best = (filter, len);
         }

@@ -8,8 +8,10 @@ use std::fmt;
 
 /// Share of the original that must be saved for [`Objective::Speed`] to compress at all.
 pub const LEAST_SAVING: f64 = 0.10;
-/// Bandwidth, in MB/s, that [`Objective::Balanced`] delivers at: gigabit Ethernet, a USB 2.0 or SD card, a small machine's flash.
-pub const BALANCED_MB_S: f64 = 100.0;
+/// Bandwidth, in MB/s, that [`Objective::Balanced`] delivers at: the flash of a small machine, an SD card, a fast wireless network.
+pub const BALANCED_MB_S: f64 = 50.0;
+/// What compresses more slowly than this many MB/s is no candidate for [`Objective::Speed`], even where it alone would save enough.
+const TOO_SLOW_MB_S: f64 = 25.0;
 /// Share of the original below which a saving is not worth decoding for, in [`Objective::Ratio`].
 const WORTH_DECODING: f64 = 0.005;
 /// What is within this share of the smallest is as small, and the one that decodes fastest of it is taken.
@@ -29,7 +31,7 @@ const SURPRISE: f64 = 1.6;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {
-    /// The fastest to compress that still saves [`LEAST_SAVING`]; `store` where nothing does.
+    /// The fastest to compress that still saves [`LEAST_SAVING`]; `store` where nothing fast does.
     Speed,
     /// The least time to deliver one byte at [`BALANCED_MB_S`]: to compress it, to move what is left of it, and to decompress it, one
     /// after the other, on one thread each.
@@ -215,16 +217,20 @@ const UNKNOWN_MB_S: (f64, f64) = (60.0, 2.0);
 
 /// What is worth a trial for `objective` of what is installed, fastest first.
 pub fn rungs(installed: &[Levels], objective: Objective) -> Vec<Rung> {
-    let mut rungs: Vec<Rung> = installed.iter().filter(|l| l.algorithm != STORE).flat_map(all).collect();
-    rungs.retain(|rung| match objective {
-        Objective::Speed => true,
+    let compressing = || installed.iter().filter(|l| l.algorithm != STORE);
+    let least_mb_s = match objective {
+        Objective::Speed => TOO_SLOW_MB_S,
         // What alone takes longer than moving the original is no candidate.
-        Objective::Balanced => rung.expected_mb_s * SURPRISE > BALANCED_MB_S / 2.0,
-        Objective::Ratio => false,
-    });
-    if objective == Objective::Ratio {
-        rungs = installed.iter().filter(|l| l.algorithm != STORE).flat_map(smallest).collect();
-    }
+        Objective::Balanced => BALANCED_MB_S / SURPRISE,
+        Objective::Ratio => 0.0,
+    };
+    let mut rungs: Vec<Rung> = match objective {
+        Objective::Ratio => compressing().flat_map(smallest).collect(),
+        _ => compressing().flat_map(all).collect(),
+    };
+    // Of slow algorithms the fastest level, where there are no others.
+    let fastest = rungs.iter().map(|r| r.expected_mb_s).fold(0.0, f64::max);
+    rungs.retain(|rung| rung.expected_mb_s >= least_mb_s.min(fastest));
     rungs.sort_by(|a, b| b.expected_mb_s.total_cmp(&a.expected_mb_s));
     rungs
 }
@@ -480,6 +486,8 @@ mod tests {
             let rungs = rungs(&installed, objective);
             assert!(rungs.is_sorted_by(|a, b| a.expected_mb_s >= b.expected_mb_s));
             assert!(rungs.iter().all(|r| r.algorithm != STORE && r.level >= 0 && r.level <= 19));
+            let slow = super::rungs(&[levels("lzma", 0, 6, 9)], objective);
+            assert!(!slow.is_empty(), "{objective}: the fastest of slow ones");
         }
         let smallest = rungs(&installed, Objective::Ratio);
         let levels: Vec<_> = smallest.iter().map(|r| (r.algorithm.as_str(), r.level)).collect();

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
-    Benchmarks, Config, Direction, Error, Filter, HARDWARE_BENCHMARK_ITERATIONS, parse_trust,
+    Benchmarks, Config, Direction, Error, Filter, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
     pipeline::{Filtering, OnDamage},
     size,
 };
@@ -185,12 +185,15 @@ pub(crate) struct CompressArguments {
     pub input: Vec<PathBuf>,
     #[command(flatten)]
     pub to: OutputArguments,
-    /// Algorithm, e.g. zstd, lz4, gzip, bzip2, xz, snappy [default: what the output's name says, or zstd]
+    /// Algorithm, e.g. zstd, lz4, gzip, bzip2, xz, snappy; or `auto`: chosen by trials on a sample of each input, with its level and filter
+    /// [default: what the output's name says, or zstd]
     #[arg(short, long)]
     pub algorithm: Option<String>,
     /// Level of the algorithm's reference implementation
     #[arg(short, long, allow_negative_numbers = true)]
     pub level: Option<i32>,
+    #[command(flatten)]
+    pub auto: AutoArguments,
     /// `auto`, or only this hardware
     #[arg(long, default_value = "auto")]
     pub hardware: String,
@@ -215,6 +218,50 @@ pub(crate) struct CompressArguments {
     pub verify: bool,
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// What `--algorithm auto` chooses by.
+#[derive(Args, Debug)]
+pub(crate) struct AutoArguments {
+    /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 100 MB/s and
+    /// decompress) or `ratio` (the smallest) [default: balanced]
+    #[arg(long, value_enum)]
+    pub objective: Option<Aim>,
+    /// With --algorithm auto: least speed of decompression on one thread, e.g. 200MB/s
+    #[arg(long, value_parser = size::parse_speed, value_name = "SPEED")]
+    pub min_decompress_speed: Option<f64>,
+    /// With --algorithm auto: most memory that compressing or decompressing takes on one thread, e.g. 64MB
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub max_memory: Option<u64>,
+}
+
+impl AutoArguments {
+    /// The option given that means nothing without `--algorithm auto`.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.objective.is_some(), "--objective"),
+            (self.min_decompress_speed.is_some(), "--min-decompress-speed"),
+            (self.max_memory.is_some(), "--max-memory"),
+        ];
+        options.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    Speed,
+    Balanced,
+    Ratio,
+}
+
+impl From<Aim> for Objective {
+    fn from(aim: Aim) -> Self {
+        match aim {
+            Aim::Speed => Self::Speed,
+            Aim::Balanced => Self::Balanced,
+            Aim::Ratio => Self::Ratio,
+        }
+    }
 }
 
 /// What a job may use.

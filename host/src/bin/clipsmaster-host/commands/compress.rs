@@ -11,16 +11,19 @@ use crate::{
     progress::FileProgress,
 };
 use clipsmaster_host::{
-    Compressor, Host, Request, algorithm,
+    Choice, Compressor, DataSample, Filter, Floors, Host, Request, Wanted, algorithm,
     container::{CONTAINER_EXTENSION, MAX_CHUNK_BYTES},
     pipeline::{self, CompressOptions, Container, Filtering, Summary},
     size,
 };
 use serde::Serialize;
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Cursor, IsTerminal, Read, Write},
     path::{Path, PathBuf},
 };
+
+/// What `--algorithm` says to have it chosen.
+const AUTO: &str = "auto";
 
 /// Short extensions of compressed tar files, and their algorithms.
 pub(super) const TAR_EXTENSIONS: [(&str, &str); 6] = [
@@ -39,6 +42,8 @@ pub(super) struct FileReport {
     pub output: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     #[serde(flatten)]
     pub summary: Summary,
 }
@@ -47,32 +52,132 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let inputs = inputs(&arguments.input, &arguments.to)?;
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
-    let algorithm = algorithm_for(&host, arguments)?;
-    let request = Request {
-        level: arguments.level,
-        hardware: Some(arguments.hardware.clone()).filter(|h| h != "auto"),
-        implementation: arguments.implementation.clone(),
-        bytes: chunk_bytes.map(|b| b as u64),
-        ..Request::new(&algorithm)
+    let asked = asked(&host, arguments)?;
+    let job = |plan: &Plan| -> Result<(Compressor, CompressOptions), Failure> {
+        let request = Request {
+            level: plan.level,
+            hardware: hardware(arguments),
+            implementation: arguments.implementation.clone(),
+            bytes: chunk_bytes.map(|b| b as u64),
+            ..Request::new(&plan.algorithm)
+        };
+        let options = CompressOptions {
+            chunk_bytes,
+            threads: arguments.limits.threads(),
+            memory_bytes: arguments.limits.memory_limit,
+            container: container(&host, plan, arguments)?,
+            filter: plan.filter,
+            parity_percent: arguments.parity,
+            verify: arguments.verify,
+            ..CompressOptions::default()
+        };
+        Ok((host.compressor(&request)?, options))
     };
-    let compressor = host.compressor(&request)?;
-    let options = CompressOptions {
-        chunk_bytes,
-        threads: arguments.limits.threads(),
-        memory_bytes: arguments.limits.memory_limit,
-        container: container(&host, &algorithm, arguments)?,
-        filter: arguments.filter.unwrap_or_default(),
-        parity_percent: arguments.parity,
-        verify: arguments.verify,
-        ..CompressOptions::default()
+    let fixed = match &asked {
+        Asked::Plan(plan) => Some(job(plan)?),
+        Asked::Auto(_) => None,
     };
     let mut reports = Vec::new();
     let outcome = each(&inputs, |path| {
-        reports.push(compress(common, arguments, &host, &compressor, &options, path)?);
+        let mut input = Input::open(path, "compress")?;
+        let (chosen, choice) = match &asked {
+            Asked::Plan(_) => (None, None),
+            Asked::Auto(wanted) => {
+                let choice = choose(&host, wanted, &mut input)?;
+                (Some(job(&Plan::of(&choice))?), Some(choice))
+            }
+        };
+        let Some(job) = chosen.as_ref().or(fixed.as_ref()) else { return Ok(()) };
+        reports.push(compress(common, arguments, &host, job, path, input, choice)?);
         Ok(())
     });
     tell_machines(common, &inputs, &arguments.to, &reports)?;
     outcome
+}
+
+fn hardware(arguments: &CompressArguments) -> Option<String> {
+    Some(arguments.hardware.clone()).filter(|h| h != "auto")
+}
+
+/// What to compress with.
+struct Plan {
+    algorithm: String,
+    level: Option<i32>,
+    filter: Filtering,
+}
+
+impl Plan {
+    fn of(choice: &Choice) -> Self {
+        let (level, filter) = (Some(choice.level), Filtering::Always(choice.filter));
+        Self { algorithm: choice.algorithm.clone(), level, filter }
+    }
+}
+
+/// What the arguments ask for.
+enum Asked {
+    Plan(Plan),
+    /// Choose for each input.
+    Auto(Wanted),
+}
+
+fn asked(host: &Host, arguments: &CompressArguments) -> Result<Asked, Failure> {
+    if !arguments.algorithm.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(AUTO)) {
+        if let Some(option) = arguments.auto.given() {
+            return Err(Failure::usage(format!(
+                "{option} says what to choose by; it needs --algorithm auto"
+            )));
+        }
+        let (level, filter) = (arguments.level, arguments.filter.unwrap_or_default());
+        return Ok(Asked::Plan(Plan { algorithm: algorithm_for(host, arguments)?, level, filter }));
+    }
+    for (is_given, option) in
+        [(arguments.level.is_some(), "--level"), (arguments.implementation.is_some(), "--implementation")]
+    {
+        if is_given {
+            return Err(Failure::usage(format!("--algorithm auto chooses by itself; leave {option} out")));
+        }
+    }
+    let output = arguments.to.output.as_deref();
+    let named = output.and_then(|path| by_extension(host, path));
+    let is_bare = named.is_some() || arguments.container == Wrapping::Plain;
+    let filter = match arguments.filter {
+        Some(Filtering::Always(filter)) => Some(filter),
+        // What a name says is what the file is.
+        _ if is_bare => Some(Filter::None),
+        _ => None,
+    };
+    let limits = [arguments.auto.max_memory, arguments.limits.memory_limit];
+    Ok(Asked::Auto(Wanted {
+        objective: arguments.auto.objective.map(Into::into).unwrap_or_default(),
+        floors: Floors {
+            min_decompress_mb_s: arguments.auto.min_decompress_speed,
+            max_memory_bytes: limits.into_iter().flatten().min(),
+        },
+        may_store: !is_bare || named.as_deref() == Some(algorithm::STORE),
+        algorithm: named,
+        filter,
+        hardware: hardware(arguments),
+    }))
+}
+
+/// Chooses by a sample of `input`; of a pipe, what is read for that is put back.
+fn choose(host: &Host, wanted: &Wanted, input: &mut Input) -> Result<Choice, Failure> {
+    let sampled = |e| clipsmaster_host::Error::io("read", input.name.clone())(e);
+    if let pipeline::Input::File(file) = &input.source {
+        let sample = DataSample::of_file(file).map_err(sampled)?;
+        return Ok(host.choose_for(&sample, wanted)?);
+    }
+    let nothing = pipeline::Input::Stream(Box::new(io::empty()));
+    let pipeline::Input::Stream(mut stream) = std::mem::replace(&mut input.source, nothing) else {
+        return Err(Failure::usage("an input that is neither file nor stream"));
+    };
+    let mut head = Vec::new();
+    let most = DataSample::head_bytes(wanted.objective) as u64;
+    let read = (&mut stream).take(most).read_to_end(&mut head);
+    read.map_err(|e| clipsmaster_host::Error::io("read", input.name.clone())(e))?;
+    let choice = host.choose_for(&DataSample::of_head(&head), wanted)?;
+    input.source = pipeline::Input::Stream(Box::new(Cursor::new(head).chain(stream)));
+    Ok(choice)
 }
 
 fn checked_chunk(bytes: u64) -> Result<usize, Failure> {
@@ -82,7 +187,8 @@ fn checked_chunk(bytes: u64) -> Result<usize, Failure> {
 }
 
 /// What goes around the frames. A file is what its name says: records go where the format has a place for them.
-fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Result<Container, Failure> {
+fn container(host: &Host, plan: &Plan, arguments: &CompressArguments) -> Result<Container, Failure> {
+    let algorithm = plan.algorithm.as_str();
     let named = arguments.to.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
     let named = named.unwrap_or_default().to_ascii_lowercase();
     let is_own = named == CONTAINER_EXTENSION;
@@ -90,7 +196,11 @@ fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Res
     let is_plain_name =
         !has_place && arguments.to.output.as_deref().is_some_and(|p| by_extension(host, p).is_some());
     let is_other_name = is_plain_name || (has_place && !named.is_empty() && !is_own);
-    let is_filtered = arguments.filter.unwrap_or_default() != Filtering::default();
+    let is_filtered = plan.filter != Filtering::default();
+    // Bare frames of it are no file of any format.
+    let is_stored_by_choice = algorithm == algorithm::STORE
+        && !is_plain_name
+        && arguments.algorithm.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(AUTO));
     let output = arguments.to.output.as_deref().unwrap_or(Path::new("-")).display();
     match arguments.container {
         Wrapping::Plain if is_filtered => {
@@ -99,7 +209,7 @@ fn container(host: &Host, algorithm: &str, arguments: &CompressArguments) -> Res
         Wrapping::Auto | Wrapping::Cmc if is_filtered && is_other_name => Err(Failure::usage(format!(
             "{output} would not be what its name says: no other tool could undo the filter; end it in .cmc"
         ))),
-        Wrapping::Auto if is_filtered => Ok(Container::Native),
+        Wrapping::Auto if is_filtered || is_stored_by_choice => Ok(Container::Native),
         Wrapping::Plain if arguments.parity > 0 => {
             Err(Failure::usage("--parity needs a container; plain frames have no place for it"))
         }
@@ -131,12 +241,6 @@ fn algorithm_for(host: &Host, arguments: &CompressArguments) -> Result<String, F
         return Ok(by_name.unwrap_or_else(|| algorithm::DEFAULT.to_owned()));
     };
     let asked = algorithm::canonical(asked);
-    if asked == "auto" {
-        let known = host.algorithms().join(", ");
-        return Err(Failure::usage(format!(
-            "choosing the algorithm by sampling is not built yet; name one of {known}"
-        )));
-    }
     match by_name {
         Some(named) if named != asked => Err(Failure::usage(format!(
             "{} is named like {named}, but {asked} was asked for; change one of them",
@@ -161,11 +265,11 @@ fn compress(
     common: &Common,
     arguments: &CompressArguments,
     host: &Host,
-    compressor: &Compressor,
-    options: &CompressOptions,
+    (compressor, options): &(Compressor, CompressOptions),
     path: &Path,
+    input: Input,
+    choice: Option<Choice>,
 ) -> Result<FileReport, Failure> {
-    let input = Input::open(path, "compress")?;
     let target =
         Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), options, path))?;
     let (name, bytes, like) = (input.name.clone(), input.bytes(), input.file.clone());
@@ -175,11 +279,12 @@ fn compress(
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);
         Ok(pipeline::compress(compressor, input.reader(), out, &options, &|e| progress.show(&e))?)
     })?;
-    tell(common, &name, &summary);
+    tell(common, &name, &summary, choice.as_ref());
     Ok(FileReport {
         input: name,
         output: target.name(),
         algorithm: Some(compressor.algorithm().to_owned()),
+        choice,
         summary,
     })
 }
@@ -219,7 +324,7 @@ pub(super) fn tell_machines(
 }
 
 /// One line a file, for people at a terminal; what failed on the way, always.
-pub(super) fn tell(common: &Common, name: &Path, summary: &Summary) {
+pub(super) fn tell(common: &Common, name: &Path, summary: &Summary, choice: Option<&Choice>) {
     let mut stderr = io::stderr();
     for warning in &summary.warnings {
         let _ = writeln!(stderr, "clipsmaster-host: warning: {warning}");
@@ -230,6 +335,7 @@ pub(super) fn tell(common: &Common, name: &Path, summary: &Summary) {
     let names: Vec<&str> = summary.implementations.keys().map(String::as_str).collect();
     let speed = summary.input_bytes.max(summary.output_bytes) as f64 / 1e6 / summary.seconds.max(1e-9);
     let (before, after) = (size::binary(summary.input_bytes), size::binary(summary.output_bytes));
-    let _ =
-        writeln!(stderr, "{}: {before} -> {after}, {speed:.0} MB/s, {}", name.display(), names.join(" + "));
+    let why = choice.map(|choice| format!("; chose {choice}")).unwrap_or_default();
+    let by = names.join(" + ");
+    let _ = writeln!(stderr, "{}: {before} -> {after}, {speed:.0} MB/s, {by}{why}", name.display());
 }

@@ -58,8 +58,8 @@ fn decompress(
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);
         Ok(pipeline::decompress(host, input.source, out, &options, &|e| progress.show(&e))?)
     })?;
-    tell(common, &name, &summary);
-    Ok(FileReport { input: name, output: target.name(), algorithm: None, summary })
+    tell(common, &name, &summary, None);
+    Ok(FileReport { input: name, output: target.name(), algorithm: None, choice: None, summary })
 }
 
 /// The input's name without the extension of its format; `.tgz` and the like become `.tar`.

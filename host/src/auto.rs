@@ -1,0 +1,586 @@
+//! Chooses algorithm, level and filter for data by trials on a sample of it.
+//!
+//! Samples and measures; what to try, and what to make of it, is for [`selection::auto`](crate::selection::auto) to say.
+
+use crate::{
+    Compressor, Error, Filter, Host, Request, Result, algorithm,
+    container::MAX_CHUNK_BYTES,
+    filter::planes,
+    pipeline::default_chunk_bytes,
+    registry::report::CodecInfo,
+    selection::auto::{
+        self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Rung, Trial, looks_random, may_beat, rungs,
+        typed,
+    },
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, thread, time::Instant};
+
+/// Pieces of a sample, spread over the data.
+const PIECES: u64 = 4;
+/// Fewer bytes are not worth a trial.
+const LEAST_BYTES: usize = 512;
+/// Bytes of a sample without [`looks_random`] order: what a first trial must leave of it, for more to be tried.
+const HARDLY_SMALLER: f64 = 0.99;
+/// What the first codec that counts bytes must leave at most, for slower ones to be able to save what [`Objective::Speed`] asks.
+const HOPELESS: f64 = 0.97;
+/// What a filter must save of what is left without it.
+const LEAST_GAIN: f64 = 0.02;
+/// For [`Objective::Ratio`]: how near to the smallest, as a factor, the first trials must come for a longer one.
+const FINALIST: f64 = 1.06;
+/// And how many do at most.
+const FINALISTS: usize = 4;
+
+/// Data to choose for: bytes in memory, a file, or the first bytes of a pipe.
+#[derive(Clone, Copy, Debug)]
+pub struct DataSample<'a> {
+    source: Source<'a>,
+    /// Bytes there are to sample, and of all data, where that is known.
+    len: u64,
+    total: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Bytes(&'a [u8]),
+    File(&'a File),
+}
+
+impl<'a> DataSample<'a> {
+    /// Bytes of the beginning of a pipe that are worth reading before a choice for `objective`.
+    pub fn head_bytes(objective: Objective) -> usize {
+        longest(objective) as usize
+    }
+
+    /// Of all of `data`.
+    pub fn of(data: &'a [u8]) -> Self {
+        Self { source: Source::Bytes(data), len: data.len() as u64, total: Some(data.len() as u64) }
+    }
+
+    /// Of the first bytes of data whose length is unknown.
+    pub fn of_head(head: &'a [u8]) -> Self {
+        Self { total: None, ..Self::of(head) }
+    }
+
+    /// Of a regular file; its position stays.
+    ///
+    /// # Errors
+    /// When its length cannot be had.
+    pub fn of_file(file: &'a File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { source: Source::File(file), len, total: Some(len) })
+    }
+
+    /// Up to `len` bytes from `at` on: fewer where the data ends.
+    fn read(&self, at: u64, len: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        let len = len.min(self.len.saturating_sub(at)) as usize;
+        match self.source {
+            Source::Bytes(data) => out.extend_from_slice(&data[at as usize..][..len]),
+            Source::File(file) => {
+                let start = out.len();
+                out.resize(start + len, 0);
+                let mut done = 0;
+                while done < len {
+                    match file.read_at(&mut out[start + done..], at + done as u64) {
+                        Ok(0) => break,
+                        Ok(n) => done += n,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                out.truncate(start + done);
+            }
+        }
+        Ok(())
+    }
+
+    /// Pieces from all over the data, `bytes` in all, back to back; all of it, where there is no more.
+    fn spread(&self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if self.len <= bytes {
+            self.read(0, self.len, &mut out)?;
+            return Ok(out);
+        }
+        // On boundaries of all element sizes, and in the middle of each part.
+        let piece = (bytes / PIECES).next_multiple_of(8);
+        let part = self.len / PIECES;
+        for number in 0..PIECES {
+            let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
+            self.read(at, piece, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// `bytes` in a row, from the middle.
+    fn stretch(&self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let at = self.len.saturating_sub(bytes) / 2 / 8 * 8;
+        self.read(at, bytes, &mut out)?;
+        Ok(out)
+    }
+
+    /// Bytes of the first trials: a share of the data, so that choosing takes a share of the time that compressing takes.
+    fn first_bytes(&self, objective: Objective) -> u64 {
+        const KIB: u64 = 1 << 10;
+        let len = self.total.unwrap_or(u64::MAX);
+        match objective {
+            Objective::Speed => (len / 256).clamp(64 * KIB, 256 * KIB),
+            Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
+            Objective::Ratio => 512 * KIB,
+        }
+    }
+}
+
+/// Bytes of the longest trial there may be.
+fn longest(objective: Objective) -> u64 {
+    match objective {
+        Objective::Speed | Objective::Balanced => 1 << 20,
+        Objective::Ratio => 4 << 20,
+    }
+}
+
+/// What to choose by, and among what.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What is best.
+    pub objective: Objective,
+    /// What must be reached.
+    pub floors: Floors,
+    /// Only this algorithm (any alias): just the level is chosen.
+    pub algorithm: Option<String>,
+    /// Exactly this filter; chosen when absent.
+    pub filter: Option<Filter>,
+    /// Only this hardware.
+    pub hardware: Option<String>,
+    /// Whether data that is not worth compressing may be stored.
+    pub may_store: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            objective: Objective::default(),
+            floors: Floors::default(),
+            algorithm: None,
+            filter: None,
+            hardware: None,
+            may_store: true,
+        }
+    }
+}
+
+impl Host {
+    /// Chooses what to compress data like `sample` with, by trials on this machine: milliseconds, or for [`Objective::Ratio`] seconds.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when nothing can be chosen, [`Error::Io`] when the sample cannot be read.
+    pub fn choose(&self, sample: &DataSample<'_>, objective: Objective) -> Result<Choice> {
+        self.choose_for(sample, &Wanted { objective, ..Wanted::default() })
+    }
+
+    /// As [`choose`](Self::choose), within limits.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose), also when nothing reaches the floors; the message says what came how near.
+    pub fn choose_for(&self, sample: &DataSample<'_>, wanted: &Wanted) -> Result<Choice> {
+        let read = |e| Error::io("read", "the sample")(e);
+        let data = sample.spread(sample.first_bytes(wanted.objective)).map_err(read)?;
+        let mut chooser = Chooser::new(self, sample, wanted)?;
+        if data.len() < LEAST_BYTES {
+            return chooser.by_default(&data);
+        }
+        if chooser.may_store && looks_random(&data) && chooser.is_random(&data)? {
+            return chooser.conclude();
+        }
+        let filters = chooser.filters(&data);
+        match wanted.objective {
+            Objective::Speed => chooser.fastest(&data, &filters),
+            Objective::Balanced => chooser.balanced(&data, &filters),
+            Objective::Ratio => {
+                chooser.all(&data, &filters);
+                let bytes = (sample.len / 8).clamp(1 << 20, longest(Objective::Ratio));
+                if sample.len > data.len() as u64 {
+                    chooser.finals(&sample.stretch(bytes).map_err(read)?);
+                }
+            }
+        }
+        chooser.conclude()
+    }
+
+    /// What is known about the levels of what is installed and can be recognised again.
+    fn levels(&self) -> Vec<Levels> {
+        let snapshot = self.snapshot();
+        let usable = self.algorithms();
+        let codecs = snapshot.entries.iter().flat_map(|e| &e.report.codecs).map(|c| &c.info);
+        let mut all: Vec<Levels> = Vec::new();
+        for info in codecs.filter(|i| i.compresses && usable.contains(&i.algorithm)) {
+            match all.iter_mut().find(|l| l.algorithm == info.algorithm) {
+                Some(known) => {
+                    known.lowest = known.lowest.min(info.level_min);
+                    known.highest = known.highest.max(info.level_max);
+                }
+                None if is_recognised(info) => all.push(Levels {
+                    algorithm: info.algorithm.clone(),
+                    lowest: info.level_min,
+                    default: info.level_default,
+                    highest: info.level_max,
+                }),
+                None => {}
+            }
+        }
+        all
+    }
+}
+
+/// Whether files can be told by their first bytes, and have a usual name.
+fn is_recognised(info: &CodecInfo) -> bool {
+    info.algorithm == algorithm::STORE || !info.magic.is_empty() && !info.extension.is_empty()
+}
+
+/// A choice under way.
+struct Chooser<'a> {
+    host: &'a Host,
+    wanted: &'a Wanted,
+    total: u64,
+    installed: Vec<Levels>,
+    may_store: bool,
+    trials: Vec<Trial>,
+    /// Those that the choice is no longer among.
+    eliminated: Vec<Trial>,
+    buffers: Buffers,
+}
+
+#[derive(Default)]
+struct Buffers {
+    filtered: Vec<u8>,
+    out: Vec<u8>,
+    back: Vec<u8>,
+    /// Where in `out` frames stand, and how long what is in them is.
+    frames: Vec<(Range<usize>, usize)>,
+}
+
+impl<'a> Chooser<'a> {
+    fn new(host: &'a Host, sample: &DataSample<'_>, wanted: &'a Wanted) -> Result<Self> {
+        let mut installed = host.levels();
+        let may_store = wanted.may_store && installed.iter().any(|l| l.algorithm == algorithm::STORE);
+        if let Some(only) = &wanted.algorithm {
+            let only = algorithm::canonical(only);
+            // Says what there is, where it is not installed.
+            host.rank(&Request::new(&only))?;
+            installed.retain(|l| l.algorithm == only);
+        }
+        Ok(Self {
+            host,
+            wanted,
+            total: sample.total.unwrap_or(u64::MAX),
+            installed,
+            may_store,
+            trials: Vec::new(),
+            eliminated: Vec::new(),
+            buffers: Buffers::default(),
+        })
+    }
+
+    fn rungs(&self, objective: Objective) -> Vec<Rung> {
+        rungs(&self.installed, objective)
+    }
+
+    /// A codec that counts bytes as well as finding repetitions, and is fast: for what need not be exact.
+    fn scout(&self) -> Option<Rung> {
+        let all = self.rungs(Objective::Speed);
+        let scout = all.iter().find(|r| r.algorithm == algorithm::DEFAULT && r.level == 1);
+        scout.or(all.first()).cloned()
+    }
+
+    fn compressor(&self, rung: &Rung) -> Option<Compressor> {
+        let hardware = self.wanted.hardware.clone();
+        let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
+        self.host.compressor(&request).ok()
+    }
+
+    /// Tries `rung`; what cannot be tried is no candidate.
+    fn trial(&mut self, rung: &Rung, filter: Filter, data: &[u8], exact: bool) -> Option<Trial> {
+        let compressor = self.compressor(rung)?;
+        let decompresses =
+            self.wanted.objective != Objective::Speed || self.wanted.floors.min_decompress_mb_s.is_some();
+        let runs = Runs { exact, decompresses };
+        measure(&compressor, rung, filter, data, self.total, runs, &mut self.buffers).ok()
+    }
+
+    /// Where there is too little to try anything with.
+    fn by_default(mut self, data: &[u8]) -> Result<Choice> {
+        let default = self.wanted.algorithm.clone().unwrap_or_else(|| algorithm::DEFAULT.into());
+        let default = algorithm::canonical(&default);
+        let known = self.installed.iter().find(|l| l.algorithm == default).or(self.installed.first());
+        let known = known.ok_or_else(|| Error::Usage("nothing installed can compress".into()))?;
+        let (algorithm, level) = (known.algorithm.clone(), known.default);
+        self.trials.clear();
+        let why = format!("the default: {} bytes are too few to choose by", data.len());
+        let filter = self.wanted.filter.unwrap_or_default();
+        Ok(Choice { algorithm, level, filter, why, trials: Vec::new() })
+    }
+
+    /// Whether a trial finds nothing, either, in what looks random.
+    fn is_random(&mut self, data: &[u8]) -> Result<bool> {
+        let Some(rung) = self.rungs(Objective::Speed).first().cloned() else { return Ok(true) };
+        let Some(trial) = self.trial(&rung, Filter::None, data, false) else { return Ok(false) };
+        if trial.left() < HARDLY_SMALLER {
+            return Ok(false);
+        }
+        self.trials.push(trial);
+        Ok(true)
+    }
+
+    /// Filters to try everything with: none, and the best of those that fit what the data looks like.
+    fn filters(&mut self, data: &[u8]) -> Vec<Filter> {
+        if let Some(only) = self.wanted.filter {
+            return vec![only];
+        }
+        let candidates = typed(data);
+        let Some(scout) = self.scout().filter(|_| !candidates.is_empty()) else { return vec![Filter::None] };
+        let mut left = |filter| self.trial(&scout, filter, data, false).map_or(f64::INFINITY, |t| t.left());
+        let plain = left(Filter::None);
+        let tried = candidates.into_iter().map(|filter| (left(filter), filter));
+        let best =
+            tried.min_by(|a, b| a.0.total_cmp(&b.0)).filter(|(left, _)| *left < plain * (1.0 - LEAST_GAIN));
+        [Filter::None].into_iter().chain(best.map(|(_, filter)| filter)).collect()
+    }
+
+    /// Fastest first, until nothing faster can come.
+    fn fastest(&mut self, data: &[u8], filters: &[Filter]) {
+        let mut best: Option<(Rung, f64)> = None;
+        let mut is_hopeless = false;
+        for rung in self.rungs(Objective::Speed) {
+            if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) || is_hopeless {
+                return;
+            }
+            let mut least = f64::INFINITY;
+            for filter in filters {
+                let Some(trial) = self.trial(&rung, *filter, data, true) else { continue };
+                least = least.min(trial.left());
+                if trial.saves() && best.as_ref().is_none_or(|(_, s)| trial.compress_s < *s) {
+                    best = Some((rung.clone(), trial.compress_s));
+                }
+                self.trials.push(trial);
+            }
+            let is_scout = self.scout().is_some_and(|scout| scout == rung);
+            is_hopeless = is_scout && best.is_none() && least > HOPELESS && self.may_store;
+        }
+    }
+
+    /// Fastest first, until compressing alone takes longer than the best takes in all.
+    fn balanced(&mut self, data: &[u8], filters: &[Filter]) {
+        let mut least = if self.may_store { 1.0 / BALANCED_MB_S } else { f64::INFINITY };
+        for rung in self.rungs(Objective::Balanced) {
+            if auto::least_delivery_s(&rung) > least {
+                return;
+            }
+            for filter in filters {
+                let Some(trial) = self.trial(&rung, *filter, data, true) else { continue };
+                least = least.min(trial.delivery_s());
+                self.trials.push(trial);
+            }
+        }
+    }
+
+    /// Everything, whatever it takes.
+    fn all(&mut self, data: &[u8], filters: &[Filter]) {
+        let jobs: Vec<(Rung, Filter)> = self
+            .rungs(Objective::Ratio)
+            .into_iter()
+            .flat_map(|rung| filters.iter().map(move |filter| (rung.clone(), *filter)))
+            .collect();
+        self.trials = self.together(&jobs, data);
+    }
+
+    /// Those that came near the smallest, once more on a longer stretch: some codecs see farther than others.
+    fn finals(&mut self, data: &[u8]) {
+        self.trials.sort_by(|a, b| a.left().total_cmp(&b.left()));
+        let Some(smallest) = self.trials.first().map(Trial::left) else { return };
+        let near = self.trials.iter().filter(|t| t.left() <= smallest * FINALIST).take(FINALISTS);
+        let rung = |t: &Trial| Rung { algorithm: t.algorithm.clone(), level: t.level, expected_mb_s: 0.0 };
+        let jobs: Vec<(Rung, Filter)> = near.map(|t| (rung(t), t.filter)).collect();
+        let finals = self.together(&jobs, data);
+        if !finals.is_empty() {
+            self.eliminated = std::mem::replace(&mut self.trials, finals);
+        }
+    }
+
+    /// Does trials on all processors: for sizes, which do not depend on what else runs.
+    fn together(&self, jobs: &[(Rung, Filter)], data: &[u8]) -> Vec<Trial> {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        // The slowest first, so that none is left for the end.
+        let worker = || {
+            let (mut buffers, mut done) = (Buffers::default(), Vec::new());
+            let runs = Runs { exact: false, decompresses: true };
+            loop {
+                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some((rung, filter)) = jobs.len().checked_sub(number + 1).map(|n| &jobs[n]) else {
+                    return done;
+                };
+                let compressor = self.compressor(rung);
+                let trial = compressor
+                    .and_then(|c| measure(&c, rung, *filter, data, self.total, runs, &mut buffers).ok());
+                done.extend(trial);
+            }
+        };
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()
+        })
+    }
+
+    fn conclude(self) -> Result<Choice> {
+        let Wanted { objective, floors, .. } = self.wanted;
+        let mut choice =
+            auto::choose(self.trials, *objective, *floors, self.may_store).map_err(Error::Usage)?;
+        choice.trials.extend(self.eliminated);
+        Ok(choice)
+    }
+}
+
+/// How thoroughly to measure.
+#[derive(Clone, Copy)]
+struct Runs {
+    /// Warmed up, and the better of two.
+    exact: bool,
+    decompresses: bool,
+}
+
+/// What `compressor` makes of `data`.
+fn measure(
+    compressor: &Compressor,
+    rung: &Rung,
+    filter: Filter,
+    data: &[u8],
+    total: u64,
+    runs: Runs,
+    buffers: &mut Buffers,
+) -> Result<Trial> {
+    let clock = Clock::of(compressor);
+    if runs.exact {
+        compress(compressor, filter, &data[..data.len() / 4], clock, buffers)?;
+    }
+    let (mut compress_s, len) = compress(compressor, filter, data, clock, buffers)?;
+    if runs.exact {
+        compress_s = compress_s.min(compress(compressor, filter, data, clock, buffers)?.0);
+    }
+    let mut decompress_s = None;
+    for _ in 0..usize::from(runs.decompresses) * (1 + usize::from(runs.exact)) {
+        let seconds = decompress(compressor, filter, data.len(), clock, buffers)?;
+        decompress_s = Some(decompress_s.map_or(seconds, |least: f64| least.min(seconds)));
+    }
+    Ok(Trial {
+        algorithm: rung.algorithm.clone(),
+        level: rung.level,
+        filter,
+        raw_bytes: data.len() as u64,
+        compressed_bytes: len as u64,
+        compress_s,
+        decompress_s,
+        memory_bytes: memory_bytes(compressor, filter, total),
+    })
+}
+
+/// Compresses `data`; seconds, and what is left. What is shuffled goes to the codec plane by plane: in a whole chunk planes are long, in a
+/// sample several would share a block, and so its statistics.
+fn compress(
+    compressor: &Compressor,
+    filter: Filter,
+    data: &[u8],
+    clock: Clock,
+    Buffers { filtered, out, frames, .. }: &mut Buffers,
+) -> Result<(f64, usize)> {
+    // Room for all frames: a buffer that grows loses what was in it.
+    let room = 4 * data.len() + (1 << 20);
+    crate::buffer::resize(out, room.max(out.len()))
+        .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
+    frames.clear();
+    let start = clock.now();
+    let source = if filter == Filter::None {
+        data
+    } else {
+        filtered.resize(data.len(), 0);
+        filter.apply(data, filtered);
+        filtered
+    };
+    let mut end = 0;
+    for plane in planes(source, filter) {
+        let len = compressor.compress_into(plane, out, end)?.len;
+        frames.push((end..end + len, plane.len()));
+        end += len;
+    }
+    Ok((clock.now() - start, end))
+}
+
+/// Undoes the last [`compress`]; seconds.
+fn decompress(
+    compressor: &Compressor,
+    filter: Filter,
+    len: usize,
+    clock: Clock,
+    Buffers { filtered, out, back, frames }: &mut Buffers,
+) -> Result<f64> {
+    back.resize(len, 0);
+    filtered.resize(len, 0);
+    let start = clock.now();
+    let mut at = 0;
+    for (frame, len) in frames.iter() {
+        compressor.decode_frame(&out[frame.clone()], &mut back[at..at + len], |_| true)?;
+        at += len;
+    }
+    if filter != Filter::None {
+        filter.undo(back, filtered);
+    }
+    Ok(clock.now() - start)
+}
+
+/// Memory of a job on one thread: chunks and codec, in the direction that takes more.
+fn memory_bytes(compressor: &Compressor, filter: Filter, total: u64) -> u64 {
+    let (algorithm, level) = (compressor.algorithm(), compressor.level());
+    let chunk = (default_chunk_bytes(algorithm, level) as u64).min(total).min(MAX_CHUNK_BYTES as u64);
+    let copies = 2 + u64::from(filter != Filter::None);
+    let codec = compressor.scratch_bytes(chunk as usize).max(algorithm::decoder_bytes(algorithm, level));
+    copies * chunk + codec
+}
+
+/// Time on the processor, which other work on the machine does not stretch; for devices, time on the wall.
+#[derive(Clone, Copy)]
+struct Clock {
+    wall: Option<Instant>,
+}
+
+impl Clock {
+    fn of(compressor: &Compressor) -> Self {
+        Self { wall: (compressor.hardware() != "cpu").then(Instant::now) }
+    }
+
+    /// In seconds.
+    fn now(self) -> f64 {
+        self.wall.map_or_else(
+            || {
+                let now = clock_gettime(ClockId::ThreadCPUTime);
+                now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+            },
+            |start| start.elapsed().as_secs_f64(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
+        let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
+        let all = DataSample::of(&data);
+        let pieces = all.spread(64 << 10).expect("in memory");
+        assert_eq!(pieces.len(), 64 << 10);
+        assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
+        assert_eq!(all.spread(2 << 20).expect("in memory"), data);
+        assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
+        assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
+    }
+}

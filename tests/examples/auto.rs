@@ -1,0 +1,210 @@
+//! Prints how well `--algorithm auto` chooses: for each file of a folder the choice, its time and size with choosing included, and those
+//! of all fixed candidates.
+//!
+//!     cargo build --release
+//!     cargo run --release -p clipsmaster-tests --example auto -- CORPUS_DIR [speed] [balanced] [ratio]
+//!
+//! Files are compressed from memory to nowhere, on all processors, in turns; the best of five rounds counts (of one, for `ratio`, whose
+//! sizes do not depend on what else runs).
+
+use clipsmaster_host::{
+    Choice, Config, DataSample, Filter, Host, Objective, Request,
+    pipeline::{self, CompressOptions, Container, Filtering, Summary},
+    selection::auto::{BALANCED_MB_S, LEAST_SAVING, typed},
+};
+use std::{env, fs, io, path::Path, time::Instant};
+
+type Answer<T> = Result<T, Box<dyn std::error::Error>>;
+
+const ROUNDS: usize = 5;
+
+/// Fixed candidates: algorithm and level.
+const FAST: [(&str, i32); 9] = [
+    ("snappy", 1),
+    ("lz4", 1),
+    ("zstd", -7),
+    ("zstd", -4),
+    ("zstd", -1),
+    ("zstd", 1),
+    ("zstd", 3),
+    ("gzip", 1),
+    ("gzip", 6),
+];
+const MIDDLE: [(&str, i32); 9] = [
+    ("snappy", 1),
+    ("lz4", 1),
+    ("zstd", -4),
+    ("zstd", 1),
+    ("zstd", 2),
+    ("zstd", 3),
+    ("zstd", 5),
+    ("zstd", 7),
+    ("gzip", 6),
+];
+const SMALL: [(&str, i32); 7] =
+    [("zstd", 16), ("zstd", 19), ("zstd", 22), ("lzma", 6), ("lzma", 9), ("bzip2", 9), ("gzip", 9)];
+
+/// Something to compress with, and how it went.
+#[derive(Clone)]
+struct Run {
+    name: String,
+    algorithm: String,
+    level: i32,
+    filter: Filter,
+    compress_s: f64,
+    decompress_s: f64,
+    bytes: u64,
+}
+
+fn main() -> Answer<()> {
+    clipsmaster_host::probe_entry();
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (dir, named) = arguments.split_first().ok_or("name a folder of files")?;
+    let mut config = Config::from_env()?;
+    config
+        .plugin_dirs
+        .push(env::current_exe()?.ancestors().nth(2).ok_or("not in target/release")?.to_owned());
+    let host = Host::open(config)?;
+    let mut files: Vec<_> = fs::read_dir(dir)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|f| f.is_file() && f.extension().is_some_and(|e| e != "json"));
+    files.sort();
+    let objectives = [Objective::Speed, Objective::Balanced, Objective::Ratio];
+    let is_asked = |o: &Objective| named.is_empty() || named.contains(&o.to_string());
+    for objective in objectives.into_iter().filter(is_asked) {
+        println!("{objective}");
+        let mut worst = f64::INFINITY;
+        for file in &files {
+            worst = worst.min(compare(&host, file, objective)?);
+        }
+        println!("  worst: {worst:.3}\n");
+    }
+    Ok(())
+}
+
+/// Compares the choice with all candidates; its share of the best one's merit.
+fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
+    let data = fs::read(file)?;
+    let (candidates, rounds) = match objective {
+        Objective::Speed => (&FAST[..], ROUNDS),
+        Objective::Balanced => (&MIDDLE[..], ROUNDS),
+        _ => (&SMALL[..], 1),
+    };
+    let sample = &data[data.len() / 2 / 8 * 8..][..(256 << 10).min(data.len() / 2)];
+    let filters: Vec<Filter> = [Filter::None].into_iter().chain(typed(sample)).collect();
+    let mut runs: Vec<Run> = candidates
+        .iter()
+        .flat_map(|(algorithm, level)| filters.iter().map(|f| Run::new(algorithm, *level, *f)))
+        .collect();
+    runs.push(Run::new("store", 0, Filter::None));
+    let choice = host.choose(&DataSample::of(&data), objective)?;
+    let mut chosen = Run::new(&choice.algorithm, choice.level, choice.filter);
+    let mut choosing_s = f64::INFINITY;
+    for _ in 0..rounds {
+        // The choice may differ from round to round; all of them are the user's.
+        let start = Instant::now();
+        let again = host.choose(&DataSample::of(&data), objective)?;
+        let seconds = start.elapsed().as_secs_f64();
+        choosing_s = choosing_s.min(seconds);
+        let mut run = Run::new(&again.algorithm, again.level, again.filter);
+        run.once(host, &data, objective)?;
+        run.compress_s += seconds;
+        if run.compress_s < chosen.compress_s {
+            chosen = run;
+        }
+        for run in &mut runs {
+            run.once(host, &data, objective)?;
+        }
+    }
+    Ok(tell(file, &data, objective, &choice, &chosen, choosing_s, runs))
+}
+
+fn tell(
+    file: &Path,
+    data: &[u8],
+    objective: Objective,
+    choice: &Choice,
+    chosen: &Run,
+    choosing_s: f64,
+    mut runs: Vec<Run>,
+) -> f64 {
+    let raw = data.len() as f64;
+    let merit = |run: &Run| match objective {
+        Objective::Speed if run.bytes as f64 > raw * (1.0 - LEAST_SAVING) => f64::INFINITY,
+        Objective::Speed => run.compress_s,
+        Objective::Balanced => run.compress_s + run.bytes as f64 / 1e6 / BALANCED_MB_S + run.decompress_s,
+        _ => run.bytes as f64,
+    };
+    runs.sort_by(|a, b| merit(a).total_cmp(&merit(b)));
+    // What no candidate saves enough of is stored: there is nothing to compare that with but storing.
+    let best = runs.iter().find(|r| merit(r).is_finite());
+    let own = match best {
+        None => 1.0,
+        Some(best) => {
+            let own = if merit(chosen).is_finite() { merit(chosen) } else { chosen.compress_s };
+            merit(best) / own
+        }
+    };
+    let line = |run: &Run| {
+        format!(
+            "{:>7.0} MB/s, back {:>6.0} MB/s, {:>9} bytes, ratio {:.3}",
+            raw / 1e6 / run.compress_s,
+            raw / 1e6 / run.decompress_s,
+            run.bytes,
+            raw / run.bytes as f64
+        )
+    };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    println!("  {name}: {choice}");
+    println!("    {:<24}{}  <- auto, of it {:.1} ms choosing", chosen.name, line(chosen), choosing_s * 1e3);
+    for run in &runs {
+        let rank = if merit(run).is_finite() { "" } else { "  saves too little" };
+        println!("    {:<24}{}{rank}", run.name, line(run));
+    }
+    println!("    auto / best fixed: {own:.3}");
+    own
+}
+
+impl Run {
+    fn new(algorithm: &str, level: i32, filter: Filter) -> Self {
+        Self {
+            name: format!("{algorithm} {level} {filter}"),
+            algorithm: algorithm.into(),
+            level,
+            filter,
+            compress_s: f64::INFINITY,
+            decompress_s: f64::INFINITY,
+            bytes: 0,
+        }
+    }
+
+    /// Compresses once, and for `balanced` decompresses; the better time counts.
+    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<()> {
+        let compressor = host.compressor(&Request::new(&self.algorithm).level(self.level))?;
+        let is_own = self.algorithm == "store" || self.filter != Filter::None;
+        let options = CompressOptions {
+            filter: Filtering::Always(self.filter),
+            container: if is_own { Container::Native } else { Container::Standard },
+            input_bytes: Some(data.len() as u64),
+            ..CompressOptions::default()
+        };
+        let start = Instant::now();
+        let mut out = Vec::new();
+        let summary: Summary = if objective == Objective::Balanced {
+            out.reserve(data.len() + data.len() / 8);
+            pipeline::compress(&compressor, data, &mut out, &options, &|_| {})?
+        } else {
+            pipeline::compress(&compressor, data, io::sink(), &options, &|_| {})?
+        };
+        self.compress_s = self.compress_s.min(start.elapsed().as_secs_f64());
+        self.bytes = summary.output_bytes;
+        if objective == Objective::Balanced {
+            let start = Instant::now();
+            let input = pipeline::Input::Stream(Box::new(io::Cursor::new(out)));
+            let mut sink = io::sink();
+            let output = pipeline::Output::Stream(&mut sink);
+            pipeline::decompress(host, input, output, &pipeline::DecompressOptions::default(), &|_| {})?;
+            self.decompress_s = self.decompress_s.min(start.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}

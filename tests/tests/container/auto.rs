@@ -1,0 +1,152 @@
+//! `--algorithm auto`: what is chosen, that it is told, how the output is named, and what is refused.
+
+use crate::*;
+use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Wanted};
+
+/// Numbers whose every other byte is noise.
+fn numbers(len: usize) -> Vec<u8> {
+    noise(len / 2, 3).chunks_exact(2).flat_map(|pair| [pair[0], 0x40, pair[1], 0x3f]).collect()
+}
+
+fn chosen(host: &Host, data: &[u8], objective: Objective) -> (String, Filter) {
+    let choice = host.choose(&DataSample::of(data), objective).expect("a choice");
+    assert!(!choice.why.is_empty());
+    (choice.algorithm, choice.filter)
+}
+
+#[test]
+fn each_objective_chooses_what_it_says() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    let text = text(600_000);
+    for objective in [Objective::Speed, Objective::Balanced, Objective::Ratio] {
+        assert_eq!(chosen(&host, &noise(600_000, 1), objective), ("store".into(), Filter::None));
+        let (algorithm, filter) = chosen(&host, &text, objective);
+        assert!(algorithm != "store" && filter == Filter::None, "{objective}: {algorithm}");
+        let (algorithm, filter) = chosen(&host, &numbers(600_000), objective);
+        assert!(algorithm != "store", "{objective}");
+        // What need only be fast may do without.
+        assert!(objective == Objective::Speed || filter != Filter::None, "{objective}: {algorithm}");
+    }
+}
+
+#[test]
+fn floors_hold_or_nothing_is_chosen() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    let text = text(600_000);
+    let small = Wanted {
+        objective: Objective::Ratio,
+        floors: Floors { max_memory_bytes: Some(16 << 20), ..Floors::default() },
+        ..Wanted::default()
+    };
+    let choice = host.choose_for(&DataSample::of(&text), &small).expect("a choice");
+    let trial = choice.trials.iter().find(|t| (&t.algorithm, t.level) == (&choice.algorithm, choice.level));
+    assert!(trial.is_some_and(|t| t.memory_bytes <= 16 << 20), "{choice}");
+    let impossible = Wanted {
+        floors: Floors { min_decompress_mb_s: Some(1e9), ..Floors::default() },
+        algorithm: Some("zst".into()),
+        may_store: false,
+        ..Wanted::default()
+    };
+    let told = host.choose_for(&DataSample::of(&text), &impossible).expect_err("impossible").to_string();
+    assert!(told.contains("nothing reaches what was asked") && told.contains("zstd"), "{told}");
+    let unknown = Wanted { algorithm: Some("nonsense".into()), ..Wanted::default() };
+    let told = host.choose_for(&DataSample::of(&text), &unknown).expect_err("unknown").to_string();
+    assert!(told.contains("unknown algorithm"), "{told}");
+}
+
+#[test]
+fn little_and_odd_data_is_no_trouble() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    for data in [&b""[..], b"x", &[0; 511], &[7; 512], &noise(700, 2), &noise(5000, 2), &numbers(4096)] {
+        for objective in [Objective::Speed, Objective::Balanced, Objective::Ratio] {
+            chosen(&host, data, objective);
+        }
+    }
+}
+
+#[test]
+fn the_name_follows_the_choice_and_the_choice_is_told() {
+    let s = scratch();
+    for (name, data, algorithm) in [
+        ("notes", text(300_000), None),
+        ("noise", noise(300_000, 4), Some("store")),
+        ("numbers", numbers(300_000), None),
+        ("empty", Vec::new(), Some("zstd")),
+        ("byte", vec![1], Some("zstd")),
+    ] {
+        let input = s.file(name, &data);
+        let report = s.json(&["compress", "-a", "auto", path_str(&input)]);
+        let choice = &report[0]["choice"];
+        assert!(choice["why"].as_str().is_some_and(|w| !w.is_empty()), "{report}");
+        assert_eq!(report[0]["algorithm"], choice["algorithm"]);
+        assert!(algorithm.is_none_or(|a| choice["algorithm"] == a), "{name}: {choice}");
+        let output = PathBuf::from(report[0]["output"].as_str().expect("a path"));
+        let is_own = choice["algorithm"] == "store" || choice["filter"] != "none";
+        assert_eq!(output.extension().is_some_and(|e| e == "cmc"), is_own, "{}", output.display());
+        assert!(unpacked(&s, &output) == data, "{name}");
+    }
+}
+
+#[test]
+fn pipes_are_sampled_at_their_beginning() {
+    let s = scratch();
+    for data in [text(3_000_000), noise(1_500_000, 6), numbers(2_500_000), b"a".to_vec(), Vec::new()] {
+        for objective in ["speed", "balanced"] {
+            let whole = packed(&s, &data, &["-a", "auto", "--objective", objective]);
+            assert!(through(&s, &["decompress"], &whole) == data, "{objective}, {} bytes", data.len());
+        }
+    }
+}
+
+#[test]
+fn a_name_leaves_only_the_level_to_choose() {
+    let s = scratch();
+    let input = s.file("numbers", &numbers(300_000));
+    for (name, algorithm) in [("x.zst", "zstd"), ("x.gz", "gzip"), ("x.xz", "lzma"), ("x.bz2", "bzip2")] {
+        let out = s.path(name);
+        let options =
+            ["compress", "-a", "auto", "--objective", "speed", path_str(&input), "-o", path_str(&out)];
+        let report = s.json(&options);
+        assert_eq!(
+            (&report[0]["choice"]["algorithm"], &report[0]["choice"]["filter"]),
+            (&algorithm.into(), &"none".into())
+        );
+        assert!(unpacked(&s, &out) == fs::read(&input).expect("input"));
+    }
+    let plain = ["compress", "-a", "auto", "--container", "plain", "-f", path_str(&input)];
+    let report = s.json(&plain);
+    assert!(
+        report[0]["choice"]["algorithm"] != "store" && report[0]["choice"]["filter"] == "none",
+        "{report}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let s = scratch();
+    let input = s.file("input", &text(10_000));
+    let dir = s.dir("out");
+    for (arguments, part) in [
+        (&["-a", "auto", "--level", "3"][..], "leave --level out"),
+        (&["-a", "auto", "--implementation", "zstd/cpu/libzstd"], "leave --implementation out"),
+        (&["--objective", "speed"], "--objective says what to choose by; it needs --algorithm auto"),
+        (&["-a", "zstd", "--max-memory", "64MB"], "it needs --algorithm auto"),
+        (&["--min-decompress-speed", "200MB/s"], "it needs --algorithm auto"),
+        (&["-a", "auto", "--min-decompress-speed", "soon"], "is no speed"),
+        (&["-a", "auto", "--max-memory", "much"], "is no size"),
+        (&["-a", "auto", "--objective", "best"], "balanced"),
+    ] {
+        let to = dir.join("x");
+        let all = [&["compress", path_str(&input), "-o", path_str(&to)], arguments].concat();
+        let told = ends(&s, 2, &all);
+        assert!(told.contains(part), "{arguments:?}: {told}");
+        assert_eq!(names(&dir), [""; 0], "{told}");
+    }
+    let told = ends(&s, 1, &["compress", "-a", "auto", path_str(&s.path("missing"))]);
+    assert!(told.contains("missing"), "{told}");
+    let told = ends(&s, 2, &["compress", "-a", "auto", path_str(&s.dir("folder"))]);
+    assert!(told.contains("directory"), "{told}");
+}

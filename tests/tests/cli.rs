@@ -411,6 +411,39 @@ fn measuring_ranks_and_explains() {
 }
 
 #[test]
+fn regret_measures_choices_on_other_data_and_says_what_it_leaves_out() {
+    let s = scratch();
+    s.plugins(&["lz4", "lz4_liblz4", "snappy"]);
+    let data: Vec<u8> = text(9000).into_iter().rev().collect();
+    let (small, empty) = (s.file("small", &data), s.file("empty", b""));
+    let arguments = ["regret", "-a", "lz4", "-a", "snappy", path_str(&small), path_str(&empty)];
+    let report = s.json(&arguments);
+    let cells = report["cells"].as_array().expect("cells");
+    assert!(!cells.is_empty(), "{report}");
+    for cell in cells {
+        assert_eq!((&cell["algorithm"], &cell["bytes"]), (&"lz4".into(), &4096.into()), "{cell}");
+        assert!(cell["regret"].as_f64().is_some_and(|r| r >= 1.0), "{cell}");
+        assert!(cell["best"]["seconds"].as_f64() <= cell["choice"]["seconds"].as_f64(), "{cell}");
+    }
+    for summary in ["median", "percentile_95", "worst"] {
+        assert!(report[summary].as_f64().is_some_and(|r| r >= 1.0), "{summary}");
+    }
+    let skipped = report["skipped"].to_string();
+    let parts =
+        ["too few for pieces of 64 KiB", "pieces of 16 MiB", "empty: empty", "snappy: nothing to choose"];
+    assert!(parts.iter().all(|p| skipped.contains(p)), "{skipped}");
+
+    assert!(fails(&s, 1, &["regret", "-a", "lz4", path_str(&empty)]).contains("empty"));
+    assert!(fails(&s, 1, &["regret", "-a", "snappy", path_str(&small)]).contains("nothing to choose"));
+    assert!(fails(&s, 1, &["regret", path_str(&s.path("nowhere"))]).contains("nowhere"));
+    fails(&s, 2, &["regret", path_str(&s.dir("folder"))]);
+    fails(&s, 5, &["regret", "-a", "nonesuch", path_str(&small)]);
+    fails(&s, 2, &["bench"]);
+    fails(&s, 2, &["bench", "--hardware", "--iterations", "0"]);
+    fails(&s, 2, &["bench", "--hardware", "--size", "1000000GB"]);
+}
+
+#[test]
 fn a_report_never_gets_into_the_data() {
     let s = scratch();
     let data = text(50_000);

@@ -179,7 +179,14 @@ impl Host {
                         let problem = "a container whose beginning is damaged".into();
                         return Err(Error::Container { input: IN_MEMORY.into(), problem });
                     }
-                    out.extend(self.decompress_bare(&frames)?);
+                    if container::may_hold_records(&frames) {
+                        // Whether they stand between the frames, as those of a container without its beginning do, or
+                        // within one that has a container for content, shows on the way through.
+                        let input = Input::Stream(Box::new(Cursor::new(frames)));
+                        pipeline::decompress(self, input, Output::Stream(out), &options, &|_| {})?;
+                    } else {
+                        out.extend(self.decompress_bare(&frames)?);
+                    }
                     None
                 }
                 Opened::Container(mut reader) => {

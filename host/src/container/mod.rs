@@ -25,6 +25,6 @@ pub(crate) use bytes::{Bytes, FileBytes};
 pub(crate) use carrier::Carrier;
 pub(crate) use mark::{MARK_BYTES, mark_in_place, unmark};
 pub(crate) use mend::Mender;
-pub(crate) use read::{Opened, Reader, Rest, Watched, holds_records, is_ours, open};
+pub(crate) use read::{Opened, Reader, Rest, Watched, holds_records, is_ours, may_hold_records, open};
 pub(crate) use survey::{Piece, Survey, has_records};
 pub(crate) use writer::{Writer, group_memory_bytes};

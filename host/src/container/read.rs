@@ -104,6 +104,11 @@ pub(crate) fn holds_records(bytes: &[u8]) -> bool {
         .any(|at| Header::decode(&bytes[at..]).is_ok_and(|header| header.offset == at as u64))
 }
 
+/// Whether anything in `bytes` looks like a record, wherever it was written.
+pub(crate) fn may_hold_records(bytes: &[u8]) -> bool {
+    memmem::find(bytes, &MAGIC).is_some()
+}
+
 /// Passes bytes on, and notices records that stand where they say they do: then the bytes are a container, whatever they
 /// begin with.
 #[derive(Debug)]

@@ -389,7 +389,8 @@ fn finish(
         written.implementation.clone_into(&mut chunk.implementation);
     }
     if options.container != Container::Plain {
-        let carrier = carrier(compressor, options);
+        // Also in our own files, of which a first frame without what stood before it would else be another tool's.
+        let carrier = Carrier::of(compressor.algorithm());
         let len = chunk.output_len;
         (chunk.output_start, chunk.output_len) =
             container::mark_in_place(carrier, &mut chunk.output, len, chunk.input_len);

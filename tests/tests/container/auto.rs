@@ -25,8 +25,8 @@ fn each_objective_chooses_what_it_says() {
         assert!(algorithm != "store" && filter == Filter::None, "{objective}: {algorithm}");
         let (algorithm, filter) = chosen(&host, &numbers(600_000), objective);
         assert!(algorithm != "store", "{objective}");
-        // What need only be fast may do without.
-        assert!(objective == Objective::Speed || filter != Filter::None, "{objective}: {algorithm}");
+        // What is also to be fast may do without, where the machine is slow.
+        assert!(objective != Objective::Ratio || filter != Filter::None, "{objective}: {algorithm}");
     }
 }
 

@@ -51,7 +51,17 @@ fn frames_of_the_same_format_are_taken_as_they_are() {
         let out = s.path(&format!("out.{extension}"));
         let report = s.json(&["export", path_str(&file), "-o", path_str(&out)]);
         assert_eq!(report["warnings"], serde_json::json!([]), "{algorithm}: nothing is compressed anew");
-        assert!(fs::read(&out).expect("output") == plain, "{algorithm}: as `--container plain` writes them");
+        let (out, plain) = (fs::read(&out).expect("output"), plain);
+        let same = out.len() == plain.len()
+            && out.iter().zip(&plain).enumerate().all(|(at, (a, b))| {
+                // Which system a gzip member was written on is not known any more (RFC 1952: 255).
+                a == b
+                    || *a == 255
+                        && *algorithm == "gzip"
+                        && at >= 9
+                        && plain[at - 9..].starts_with(&[0x1f, 0x8b, 8])
+            });
+        assert!(same, "{algorithm}: as `--container plain` writes them");
     }
 }
 

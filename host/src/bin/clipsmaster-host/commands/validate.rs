@@ -6,7 +6,7 @@ use crate::{
     arguments::{Common, ValidateArguments},
     code, print, print_json,
 };
-use clipsmaster_host::{CaseResult, Outcome, PluginReport};
+use clipsmaster_host::{CaseResult, Outcome, PluginReport, State};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -28,6 +28,11 @@ pub(crate) fn run(common: &Common, arguments: &ValidateArguments) -> Answer {
         return Ok(());
     }
     let what = arguments.plugin.display();
+    let bad = report.codecs.iter().map(|c| &c.verdict).chain([&report.verdict]).filter(|v| !v.is_ok());
+    if bad.clone().all(|v| v.state == State::Unavailable) {
+        let why = "cannot be examined here: what it needs is not there (see above)";
+        return Err(Failure::new(code::NO_IMPLEMENTATION, format!("{what} {why}")));
+    }
     Err(Failure::new(code::FAILED, format!("{what} does not keep the plugin contract")))
 }
 

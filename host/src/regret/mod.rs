@@ -124,7 +124,7 @@ impl Host {
     /// ranking needs and does not have yet is measured first. Takes minutes.
     ///
     /// # Errors
-    /// [`Error::UnknownAlgorithm`], [`Error::NoProbeHelper`], and the codecs' own.
+    /// [`crate::Error::UnknownAlgorithm`], [`crate::Error::NoProbeHelper`], and the codecs' own.
     pub fn regret(
         &self,
         algorithms: &[String],

@@ -22,7 +22,7 @@ const COMPOSITE_FROM: usize = 4 << 20;
 /// Name of that composite in measurements.
 pub(crate) const MIXED: &str = "mixed";
 /// A cell predicted to take this many times its budget is left out.
-const PATIENCE: f64 = 16.0;
+const PATIENCE: f64 = 32.0;
 /// Most runs of one cell.
 const MAX_RUNS: usize = 25;
 /// Small pieces are measured as many as make this many bytes: a single one would soon be known by heart to caches and branch

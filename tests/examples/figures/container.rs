@@ -8,7 +8,11 @@ use std::{
     time::Instant,
 };
 
-const ROUNDS: usize = 7;
+/// Runs of each command; fewer where `CLIPSMASTER_FIGURES_ROUNDS` says so.
+fn rounds() -> usize {
+    const ROUNDS: usize = 7;
+    std::env::var("CLIPSMASTER_FIGURES_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS).max(1)
+}
 
 pub(super) fn figures(input: &Path, scratch: &Path) -> Answer<()> {
     let work = Work { input: input.to_owned(), scratch: scratch.to_owned() };
@@ -55,7 +59,7 @@ impl Work {
             user_seconds(self.compress(&arguments, Path::new("/dev/null"))?)
         };
         let (mut with, mut without) = (Vec::new(), Vec::new());
-        for _ in 0..2 * ROUNDS {
+        for _ in 0..2 * rounds() {
             with.push(run("auto")?);
             without.push(run("plain")?);
         }
@@ -71,7 +75,7 @@ impl Work {
             timed(self.compress(&arguments, Path::new("/dev/null"))?)
         };
         let (mut with, mut without) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds() {
             with.push(run("10")?);
             without.push(run("0")?);
         }
@@ -117,7 +121,7 @@ impl Work {
             }
             let (mut null, mut null_peer) = (Vec::new(), Vec::new());
             let (mut to_file, mut to_file_peer, mut peak) = (Vec::new(), Vec::new(), 0);
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds() {
                 let (seconds, memory) = ours(Path::new("/dev/null"))?;
                 peak = peak.max(memory);
                 null.push(seconds);

@@ -3,7 +3,7 @@
 //! Samples and measures; what to try, and what to make of it, is for [`selection::auto`](crate::selection::auto) to say.
 
 use crate::{
-    Compressor, Error, Filter, Host, Request, Result, algorithm,
+    Compressor, Error, Filter, Host, Likeness, Request, Result, algorithm,
     container::MAX_CHUNK_BYTES,
     filter::planes,
     pipeline::default_chunk_bytes,
@@ -109,6 +109,14 @@ impl<'a> DataSample<'a> {
             self.read(at, piece, &mut out)?;
         }
         Ok(out)
+    }
+
+    /// What it is like, by a few pages of it; `None` for less than a page.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn likeness(&self) -> io::Result<Option<Likeness>> {
+        self.spread(Likeness::SAMPLE_BYTES).map(|pages| Likeness::of(&pages))
     }
 
     /// `bytes` in a row, from the middle.

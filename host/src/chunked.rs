@@ -1,7 +1,7 @@
 //! Containers in memory and in files: the calls of an application.
 
 use crate::{
-    Compressor, Error, Host, Metadata, Request, Result, algorithm,
+    Compressor, DataSample, Error, Host, Metadata, Request, Result, algorithm,
     container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
     pipeline::{
         self, CompressOptions, Container, Decoders, DecompressOptions, Filtering, Input, OnDamage, OnEvent,
@@ -72,7 +72,7 @@ impl Host {
         algorithm: &str,
         chunk_bytes: Option<usize>,
     ) -> Result<Vec<u8>> {
-        let compressor = self.compressor(&Request::new(algorithm))?;
+        let compressor = self.compressor(&Request::new(algorithm).like(data))?;
         let options = CompressOptions { chunk_bytes, ..CompressOptions::default() };
         compress_in_memory(&compressor, data, &options)
     }
@@ -97,7 +97,7 @@ impl Host {
             verify: true,
             ..CompressOptions::default()
         };
-        self.safe_compress_with(data, &Request::new(crate::algorithm::DEFAULT), &options)
+        self.safe_compress_with(data, &Request::new(crate::algorithm::DEFAULT).like(data), &options)
     }
 
     /// As [`safe_compress`](Self::safe_compress), with a choice of algorithm, level and options.
@@ -223,7 +223,13 @@ impl Host {
     ) -> Result<Summary> {
         let file = File::open(input).map_err(Error::io("read", input))?;
         let meta = file.metadata().map_err(Error::io("read", input))?;
-        let compressor = self.compressor(request)?;
+        let mut request = request.clone();
+        if meta.is_file() && request.likeness.is_none() {
+            request.likeness = DataSample::of_file(&file)
+                .and_then(|sample| sample.likeness())
+                .map_err(Error::io("read", input))?;
+        }
+        let compressor = self.compressor(&request)?;
         let options = CompressOptions {
             container: container_for(&compressor, output, options)?,
             input_bytes: meta.is_file().then_some(meta.len()),

@@ -190,21 +190,22 @@ impl Compressor {
         lens.into_iter().map(|len| len.map(written)).collect()
     }
 
-    /// Decodes each frame of `jobs`, known to be as it was written, into its buffer, in one call of the first implementation. Whether so
-    /// many bytes as the buffer holds came out; what they are is to be judged.
-    pub(crate) fn decode_batch(&self, jobs: &mut [(&[u8], &mut [u8])]) -> Vec<bool> {
+    /// Decodes each frame of `jobs`, known to be as it was written, into its buffer, in one call of the first implementation, which it
+    /// answers for each of which so many bytes as the buffer holds came out; what they are is to be judged.
+    pub(crate) fn decode_batch(&self, jobs: &mut [(&[u8], &mut [u8])]) -> Vec<Option<&str>> {
         if jobs.is_empty() {
             return Vec::new();
         }
         let decoded = self.decoders.current().and_then(|link| {
+            let by = |is_whole: bool| is_whole.then_some(link.id.as_str());
             link.call_batch(|instance, batch| {
                 let items = jobs.iter_mut().map(|(frame, out)| BatchItem::new(frame, out));
                 let mut items: Vec<_> = items.collect();
                 instance.decompress_batch(batch, &mut items)?;
-                Ok(items.iter().map(|item| item.result == Ok(item.dst.len())).collect())
+                Ok(items.iter().map(|item| by(item.result == Ok(item.dst.len()))).collect())
             })
         });
-        decoded.unwrap_or_else(|| vec![false; jobs.len()])
+        decoded.unwrap_or_else(|| vec![None; jobs.len()])
     }
 
     /// Which implementation compresses, with the version of its library, for the records.
@@ -220,7 +221,7 @@ impl Compressor {
     pub(crate) fn verify(&self, raw: &[u8], frame: &[u8], decoded: &mut Vec<u8>) -> Result<()> {
         let no_memory = |_| Error::Usage(format!("no memory to verify a chunk of {} bytes", raw.len()));
         buffer::resize(decoded, raw.len()).map_err(no_memory)?;
-        self.decode_frame(frame, decoded, |out| out == raw).map_err(|e| {
+        self.decode_frame(frame, decoded, |out| out == raw).map(drop).map_err(|e| {
             Error::Mismatch(format!(
                 "{} wrote a frame that does not decode to its input ({e})",
                 self.implementation()
@@ -229,7 +230,7 @@ impl Compressor {
     }
 
     /// Decodes frames known to be as they were written into exactly `out`, which `is_right` judges. A decoder that makes
-    /// something else of them is at fault, so the next one takes over.
+    /// something else of them is at fault, so the next one takes over. Answers the implementation that got it right.
     ///
     /// # Errors
     /// [`Error::Codec`] of the last one, when none gets it right.
@@ -238,17 +239,17 @@ impl Compressor {
         frame: &[u8],
         out: &mut [u8],
         is_right: impl Fn(&[u8]) -> bool,
-    ) -> Result<()> {
+    ) -> Result<&str> {
         let wrong =
             |e: api::Error| api::Error::internal(format!("cannot decode a frame whose CRC is right: {e}"));
-        let (_, _) = self.decoders.run("a frame", |_, instance| {
+        let ((), link) = self.decoders.run("a frame", |_, instance| {
             let written = instance
                 .decompress(frame, out)
                 .map_err(|e| if blames_data(e.kind) { wrong(e) } else { e })?;
             let is_right = written == out.len() && is_right(out);
             is_right.then_some(()).ok_or_else(|| wrong(api::Error::internal("other bytes came out")))
         })?;
-        Ok(())
+        Ok(&link.id)
     }
 
     /// Decompresses all frames of `data`, which errors call `name`, to the start of `out`, a buffer for reuse that grows from `room`

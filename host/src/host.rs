@@ -1,7 +1,7 @@
 //! The facade: everything an application does with ClipsMaster starts here.
 
 use crate::{
-    Benchmarks, Config, Error, Result, algorithm,
+    Benchmarks, Config, Error, Likeness, Result, algorithm,
     compressor::{Compressor, Link, Metadata},
     registry::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
@@ -211,7 +211,7 @@ impl Host {
         let snapshot = self.snapshot();
         self.check_algorithm(&snapshot, &request.algorithm)?;
         let encoders = self.links(&snapshot, request)?;
-        let decode = Request { direction: Direction::Decompress, ..request.clone() };
+        let decode = Request { direction: Direction::Decompress, likeness: None, ..request.clone() };
         let decoders = self.links(&snapshot, &Request { hardware: None, implementation: None, ..decode })?;
         Ok(Compressor::new(request.algorithm.clone(), encoders, decoders))
     }
@@ -275,7 +275,7 @@ impl Host {
     /// # Errors
     /// As [`get_best_hardware`](Self::get_best_hardware), and the codec's own.
     pub fn compress_data(&self, data: &[u8], algorithm: &str) -> Result<(Vec<u8>, Metadata)> {
-        let request = Request::new(algorithm).bytes(data.len() as u64);
+        let request = Request::new(algorithm).bytes(data.len() as u64).like(data);
         self.compressor(&request)?.compress(data)
     }
 
@@ -286,7 +286,8 @@ impl Host {
     pub fn decompress_data(&self, data: &[u8], metadata: Option<&Metadata>) -> Result<Vec<u8>> {
         let Some(m) = metadata else { return self.decompress_chunked(data) };
         let algorithm = algorithm::canonical(&m.algorithm);
-        let request = Request::new(&algorithm).bytes(m.original_size);
+        let likeness = Likeness::of_frame(m.original_size, data.len() as u64);
+        let request = Request { likeness, ..Request::new(&algorithm).bytes(m.original_size) };
         self.decompressor(&request)?.decompress(data, metadata)
     }
 

@@ -66,7 +66,7 @@ pub use registry::{
 };
 pub use regret::{Regret, RegretCell, Sample, Tried};
 pub use selection::{
-    Direction, Ranking, Request,
+    Direction, Likeness, Ranking, Request,
     auto::{Choice, Floors, Objective},
 };
 pub use validate::{CaseResult, Outcome};

@@ -92,7 +92,7 @@ impl Host {
         let verdict = codec.map_or(&entry.report.verdict, |c| entry.verdict(c)).clone();
         let info = codec.map(|c| &c.info);
         let id = info.map_or_else(|| plugin.id.clone(), |i| i.implementation());
-        let profile = codec.and_then(|c| Profile::new(&c.cells, c.info.level_default));
+        let profile = codec.and_then(|c| Profile::new(&c.cells, c.info.level_default, None));
         let size = selection::DEFAULT_BYTES;
         let place = || rankings.iter().find_map(|r| r.ranked.iter().position(|x| x.implementation == id));
         let rank = if self.config().disabled.contains(&id) {

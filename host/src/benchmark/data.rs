@@ -1,12 +1,12 @@
-//! The built-in benchmark data: four kinds, the same bytes everywhere.
+//! The built-in benchmark data: six kinds, the same bytes everywhere.
 //!
 //! The statistics matter, not the content. Text is real (`text.txt`: this project's licence, documentation and source as they once
 //! were), since generated text ranks the levels of two gzip libraries otherwise than real text does; further
-//! passes over it shuffle its lines. The others are generated from fixed seeds: structured binary records (columns that change slowly),
-//! floats (noisy mantissas, quiet exponents), and bytes that cannot shrink.
+//! passes over it shuffle its lines. The others are generated from fixed seeds: a log (lines of few forms), structured binary records (columns
+//! that change slowly), floats (noisy mantissas, quiet exponents), an image (gradients under noise), and bytes that cannot shrink.
 
 /// Version of the generators and of how they are measured; measurements of another version are not compared.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Real text; never changed without [`VERSION`].
 const TEXT: &str = include_str!("text.txt");
@@ -15,27 +15,32 @@ const TEXT: &str = include_str!("text.txt");
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Text,
+    Log,
     Binary,
     Floats,
+    Image,
     Random,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Text, Self::Binary, Self::Floats, Self::Random];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Text, Self::Log, Self::Binary, Self::Floats, Self::Image, Self::Random];
 
     /// Name in measurements.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Log => "log",
             Self::Binary => "binary",
             Self::Floats => "floats",
+            Self::Image => "image",
             Self::Random => "random",
         }
     }
 
     /// Exactly `len` bytes of this kind.
     pub(crate) fn generate(self, len: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(len + 256);
+        let mut out = Vec::with_capacity(len + 1024);
         if self == Self::Text {
             out.extend_from_slice(&TEXT.as_bytes()[..TEXT.len().min(len)]);
         }
@@ -44,14 +49,16 @@ impl Kind {
 
     /// The same kind from another seed: none of what [`generate`](Self::generate) makes, but for lines of text, in another order.
     pub(crate) fn unseen(self, len: usize) -> Vec<u8> {
-        self.fill(Rng(0x5851_f42d_4c95_7f2d ^ self.name().len() as u64), len, Vec::with_capacity(len + 256))
+        self.fill(Rng(0x5851_f42d_4c95_7f2d ^ self.name().len() as u64), len, Vec::with_capacity(len + 1024))
     }
 
     fn fill(self, mut rng: Rng, len: usize, mut out: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Text => text(&mut rng, len, &mut out),
+            Self::Log => log(&mut rng, len, &mut out),
             Self::Binary => binary(&mut rng, len, &mut out),
             Self::Floats => floats(&mut rng, len, &mut out),
+            Self::Image => image(&mut rng, len, &mut out),
             Self::Random => {
                 while out.len() < len {
                     out.extend_from_slice(&rng.next().to_le_bytes());
@@ -105,6 +112,31 @@ fn text(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Lines as a server writes them: a time that advances, a few levels and messages, numbers that differ.
+fn log(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    const LEVELS: [&str; 4] = ["INFO ", "INFO ", "DEBUG", "WARN "];
+    const MESSAGES: [&str; 6] = [
+        "frame decoded in",
+        "cache hit for segment",
+        "cache miss for segment",
+        "request finished after",
+        "worker picked up task",
+        "buffer returned to pool, bytes free:",
+    ];
+    let mut ms = 0;
+    while out.len() < len {
+        ms += rng.below(200);
+        let (second, of_second) = (ms / 1000, ms % 1000);
+        let (level, message) = (LEVELS[rng.below(4) as usize], MESSAGES[rng.skewed(6)]);
+        let (worker, number) = (rng.below(8), rng.below(100_000));
+        let (hour, minute, second) = (second / 3600 % 24, second / 60 % 60, second % 60);
+        let line = format!(
+            "2024-03-01T{hour:02}:{minute:02}:{second:02}.{of_second:03}Z {level} [worker-{worker}] {message} {number}\n"
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
 /// Records of 32 bytes: sequence number, time, a code, flags, and a payload that often repeats.
 fn binary(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
     let (mut time, mut payload) = (1_700_000_000_000_u64, [0u8; 8]);
@@ -139,6 +171,21 @@ fn floats(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
         let sum: u64 = (0..4).map(|_| rng.below(1 << 16)).sum();
         let bell = sum as f32 / 65_536.0 - 2.0;
         out.extend_from_slice(&(bell * scale).to_le_bytes());
+    }
+}
+
+/// Rows of 8-bit luma: a gradient that differs from row to row, under the noise of a sensor.
+fn image(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    const WIDTH: u64 = 960;
+    for row in 0_u64.. {
+        if out.len() >= len {
+            return;
+        }
+        let slope = 64 + row / 16 % 64;
+        for column in 0..WIDTH {
+            let noise = rng.below(4) + rng.below(4);
+            out.push(((row / 8 + column * slope / WIDTH + noise) & 0xff) as u8);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Decoding and checking the chunks of containers.
 
 use crate::{
-    Compressor, Error, Host, Request, Result, algorithm,
+    Compressor, Error, Host, Likeness, Request, Result, algorithm,
     buffer::{self, Pool},
     container::{ChunkInfo, Entry},
     filter::Filter,
@@ -20,10 +20,27 @@ pub(crate) struct Decoders<'a> {
     host: &'a Host,
     /// Use exactly this implementation for its algorithm.
     implementation: Option<String>,
-    /// Those for frames whose checksum was found right, and for others.
-    by_algorithm: Mutex<HashMap<(String, bool), Arc<Compressor>>>,
+    by_algorithm: Mutex<HashMap<(String, Frames), Arc<Compressor>>>,
     /// For chunks on their way through a filter.
     filtered: Pool,
+}
+
+/// What is known of frames before they are decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Frames {
+    /// They may be anything.
+    Any,
+    /// Their checksum was found right.
+    Verified,
+    /// And their content did not shrink: it is in them as it is, most likely.
+    Stored,
+}
+
+impl Frames {
+    fn of(chunk: &ChunkInfo) -> Self {
+        let is_stored = Likeness::is_stored(chunk.raw_bytes.into(), chunk.frame_bytes.into());
+        if is_stored { Self::Stored } else { Self::Verified }
+    }
 }
 
 /// A chunk to decode with others.
@@ -72,21 +89,18 @@ impl<'a> Decoders<'a> {
 
     /// The decompressor of `algorithm` for frames that may be anything.
     pub(crate) fn of(&self, algorithm: &str) -> Result<Arc<Compressor>> {
-        self.find(algorithm, false)
+        self.find(algorithm, Frames::Any)
     }
 
-    /// The decompressor of `algorithm` for frames whose checksum was found right.
-    fn verified(&self, algorithm: &str) -> Result<Arc<Compressor>> {
-        self.find(algorithm, true)
-    }
-
-    fn find(&self, algorithm: &str, verified: bool) -> Result<Arc<Compressor>> {
-        let key = (algorithm.to_owned(), verified);
+    fn find(&self, algorithm: &str, frames: Frames) -> Result<Arc<Compressor>> {
+        let key = (algorithm.to_owned(), frames);
         if let Some(known) = lock(&self.by_algorithm).get(&key) {
             return Ok(Arc::clone(known));
         }
         let pinned = self.implementation.clone().filter(|id| id.split('/').next() == Some(algorithm));
-        let request = Request { implementation: pinned, verified, ..Request::new(algorithm) };
+        let verified = frames != Frames::Any;
+        let likeness = (frames == Frames::Stored).then(Likeness::incompressible);
+        let request = Request { implementation: pinned, verified, likeness, ..Request::new(algorithm) };
         let decompressor = Arc::new(self.host.decompressor(&request)?);
         lock(&self.by_algorithm).insert(key, Arc::clone(&decompressor));
         Ok(decompressor)
@@ -97,14 +111,18 @@ impl<'a> Decoders<'a> {
         if algorithm == algorithm::STORE {
             1
         } else {
-            self.verified(algorithm).map_or(1, |d| d.decoder_batch())
+            self.find(algorithm, Frames::Verified).map_or(1, |d| d.decoder_batch())
         }
     }
 
-    /// Decodes in one call those of `chunks` that are of `algorithm` and as they were written. Whether each came out right; the others are to
-    /// be decoded one by one.
-    pub(super) fn decode_together(&self, algorithm: &str, chunks: &mut [Together<'_>]) -> Vec<bool> {
-        let Ok(decoder) = self.verified(algorithm) else { return vec![false; chunks.len()] };
+    /// Decodes in one call those of `chunks` that are of `algorithm` and as they were written. The implementation, for each that came out right;
+    /// the others are to be decoded one by one.
+    pub(super) fn decode_together(
+        &self,
+        algorithm: &str,
+        chunks: &mut [Together<'_>],
+    ) -> Vec<Option<String>> {
+        let Ok(decoder) = self.find(algorithm, Frames::Verified) else { return vec![None; chunks.len()] };
         let fits = |c: &mut Together<'_>| {
             let chunk = &c.entry.chunk;
             chunk.algorithm == algorithm
@@ -116,9 +134,9 @@ impl<'a> Decoders<'a> {
         let all = chunks.iter_mut().zip(&fit).filter(|(_, fits)| **fits);
         let mut jobs: Vec<(&[u8], &mut [u8])> = all.map(|(c, _)| (c.frame, &mut c.raw[..])).collect();
         let mut whole = decoder.decode_batch(&mut jobs).into_iter();
-        let mut is_right =
-            |c: &Together<'_>| whole.next().unwrap_or(false) && is_original(&c.entry.chunk, c.raw);
-        chunks.iter().zip(fit).map(|(chunk, fits)| fits && is_right(chunk)).collect()
+        let mut by = |c: &Together<'_>| whole.next()?.filter(|_| is_original(&c.entry.chunk, c.raw));
+        let all = chunks.iter().zip(fit);
+        all.map(|(chunk, fits)| if fits { by(chunk).map(str::to_owned) } else { None }).collect()
     }
 
     /// What took over from what.
@@ -144,8 +162,8 @@ impl<'a> Decoders<'a> {
         self.through(filter, chunk, raw, accepts).unwrap_or(false)
     }
 
-    /// Decodes `frame` into `raw`, and checks both against what `entry` says.
-    pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<(), Bad> {
+    /// Decodes `frame` into `raw`, and checks both against what `entry` says. Answers the implementation that did it.
+    pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<String, Bad> {
         let chunk = &entry.chunk;
         if !is_as_written(entry, frame) {
             return Err(Bad::Frame);
@@ -158,11 +176,12 @@ impl<'a> Decoders<'a> {
                 return Err(Bad::Frame);
             }
             filter.undo(frame, raw);
-            return if is_original(chunk, raw) { Ok(()) } else { Err(Bad::Frame) };
+            return if is_original(chunk, raw) { Ok(chunk.algorithm.clone()) } else { Err(Bad::Frame) };
         }
-        let decoder = self.verified(&chunk.algorithm).map_err(Bad::Decoder)?;
-        let decode =
-            |out: &mut [u8], is_right: &dyn Fn(&[u8]) -> bool| decoder.decode_frame(frame, out, is_right);
+        let decoder = self.find(&chunk.algorithm, Frames::of(chunk)).map_err(Bad::Decoder)?;
+        let decode = |out: &mut [u8], is_right: &dyn Fn(&[u8]) -> bool| {
+            decoder.decode_frame(frame, out, is_right).map(str::to_owned)
+        };
         self.through(filter, chunk, raw, decode).map_err(Bad::Decoder)
     }
 
@@ -190,11 +209,12 @@ impl<'a> Decoders<'a> {
         decoded
     }
 
-    /// Name of what decodes `algorithm`, for reports.
+    /// Name of what decodes `algorithm` now.
     pub(crate) fn name(&self, algorithm: &str) -> String {
         let known = lock(&self.by_algorithm);
-        let of = |verified| known.get(&(algorithm.to_owned(), verified));
-        of(true).or(of(false)).map_or_else(|| algorithm.to_owned(), |d| d.decoder_id().to_owned())
+        let of = |frames| known.get(&(algorithm.to_owned(), frames));
+        let first = of(Frames::Verified).or_else(|| of(Frames::Stored)).or_else(|| of(Frames::Any));
+        first.map_or_else(|| algorithm.to_owned(), |d| d.decoder_id().to_owned())
     }
 }
 

@@ -33,8 +33,11 @@ struct Item {
 
 #[derive(Default)]
 enum State {
+    /// Nothing to be done.
     #[default]
-    Sound,
+    Idle,
+    /// Decoded, by this implementation.
+    Sound(String),
     Mended(Mended),
     Lost(String),
 }
@@ -62,7 +65,7 @@ pub(crate) fn decompress<B: Bytes>(
     let fill = |group: &mut Group<Item>| {
         group.fill(batch, |item| {
             item.piece = pieces.next();
-            item.state = State::Sound;
+            item.state = State::Idle;
             Ok(item.piece.is_some())
         })
     };
@@ -127,18 +130,19 @@ struct Job<'a, B: Bytes> {
 
 impl<B: Bytes> Job<'_, B> {
     fn work(&self, items: &mut [Item]) -> Result<()> {
-        let done = if items.len() > 1 { self.together(items)? } else { vec![false] };
+        let done = if items.len() > 1 { self.together(items)? } else { vec![None] };
         for (item, done) in items.iter_mut().zip(done) {
-            if !done {
-                item.state = self.state(item)?;
-            }
+            item.state = match done {
+                Some(by) => State::Sound(by),
+                None => self.state(item)?,
+            };
             self.place(item)?;
         }
         Ok(())
     }
 
-    /// Decodes `items` in one call; whether each came out right.
-    fn together(&self, items: &mut [Item]) -> Result<Vec<bool>> {
+    /// Decodes `items` in one call: by whom, for each that came out right.
+    fn together(&self, items: &mut [Item]) -> Result<Vec<Option<String>>> {
         let mut frames = Vec::new();
         for item in &mut *items {
             let mut frame = self.frames.take();
@@ -156,12 +160,12 @@ impl<B: Bytes> Job<'_, B> {
             self.decoders.decode_together(self.algorithm, &mut chunks.collect::<Vec<_>>()).into_iter();
         frames.into_iter().for_each(|frame| self.frames.give(frame));
         let has_frame = |item: &Item| item.piece.as_ref().is_some_and(|p| p.entry.is_some());
-        Ok(items.iter().map(|item| has_frame(item) && decoded.next().unwrap_or(false)).collect())
+        Ok(items.iter().map(|item| if has_frame(item) { decoded.next()? } else { None }).collect())
     }
 
     /// Decodes `item` by any means.
     fn state(&self, item: &mut Item) -> Result<State> {
-        let Some(piece) = &item.piece else { return Ok(State::Sound) };
+        let Some(piece) = &item.piece else { return Ok(State::Idle) };
         let Some(entry) = &piece.entry else { return Ok(State::Lost(self.why_nothing(piece).into())) };
         if item.raw.capacity() == 0 {
             item.raw = self.raws.take();
@@ -190,7 +194,7 @@ impl<B: Bytes> Job<'_, B> {
         let decoded = self.decoders.decode(entry, &frame, raw);
         self.frames.give(frame);
         match decoded {
-            Ok(()) => Ok(State::Sound),
+            Ok(by) => Ok(State::Sound(by)),
             // Once the job is lost, what comes behind need not be mended.
             Err(_) if entry.chunk.raw_offset > self.lost_at.load(Ordering::Relaxed) => {
                 Ok(State::Lost("not tried".into()))
@@ -304,10 +308,15 @@ impl<B: Bytes, W: Write> Taker<'_, B, W> {
         let Some(piece) = &item.piece else { return Ok(()) };
         let number = piece.entry.as_ref().map(|e| e.chunk.number);
         let range = self.job.range(piece);
+        let algorithm = piece.entry.as_ref().map_or("", |e| &e.chunk.algorithm);
         match &item.state {
             State::Lost(why) => return self.lose(number, range, why),
-            State::Mended(how) => self.mended.push(format!("chunk {}: {how}", number.unwrap_or_default())),
-            State::Sound => {}
+            State::Mended(how) => {
+                self.mended.push(format!("chunk {}: {how}", number.unwrap_or_default()));
+                self.summary.count(&self.job.decoders.name(algorithm));
+            }
+            State::Sound(by) => self.summary.count(by),
+            State::Idle => {}
         }
         if self.job.places.is_some() {
             self.summary.output_bytes += range.end - range.start;
@@ -316,8 +325,6 @@ impl<B: Bytes, W: Write> Taker<'_, B, W> {
             self.write(wanted)?;
             self.job.raws.give(mem::take(&mut item.raw));
         }
-        let algorithm = piece.entry.as_ref().map_or("", |e| &e.chunk.algorithm);
-        self.summary.count(&self.job.decoders.name(algorithm));
         Ok(())
     }
 

@@ -26,6 +26,8 @@ struct Item {
     entry: Option<Entry>,
     frame: Vec<u8>,
     raw: Vec<u8>,
+    /// The implementation that made it of the frame.
+    by: String,
     /// Bytes of the input up to here.
     position: u64,
 }
@@ -56,9 +58,10 @@ pub(crate) fn decompress<R: Read + Send>(
         let items = group.chunks();
         items.iter_mut().for_each(|item| item.raw = pool.take());
         let done = together(decoders, &file.algorithm, items);
-        for (item, _) in items.iter_mut().zip(done).filter(|(_, done)| !done) {
+        for (item, done) in items.iter_mut().zip(done) {
             let Some(entry) = &item.entry else { continue };
-            decoders.decode(entry, &item.frame, &mut item.raw).map_err(|bad| match bad {
+            let decode = || decoders.decode(entry, &item.frame, &mut item.raw);
+            item.by = done.map_or_else(decode, Ok).map_err(|bad| match bad {
                 Bad::Frame => damaged(entry, options),
                 Bad::Decoder(e) => e,
             })?;
@@ -70,7 +73,7 @@ pub(crate) fn decompress<R: Read + Send>(
             output.write_all(&item.raw).map_err(Error::io("write", &options.output))?;
             summary.output_bytes += item.raw.len() as u64;
             pool.give(mem::take(&mut item.raw));
-            summary.count(&decoders.name(item.entry.as_ref().map_or("", |e| &e.chunk.algorithm)));
+            summary.count(&item.by);
             on_event(Event::Done(item.position));
         }
         Ok(())
@@ -78,10 +81,10 @@ pub(crate) fn decompress<R: Read + Send>(
     ordered(lanes, fill, work, take, &|| decoders.name(&file.algorithm), on_event)
 }
 
-/// Decodes `items` in one call, if there are several; whether each came out right.
-fn together(decoders: &Decoders<'_>, algorithm: &str, items: &mut [Item]) -> Vec<bool> {
+/// Decodes `items` in one call, if there are several: by whom, for each that came out right.
+fn together(decoders: &Decoders<'_>, algorithm: &str, items: &mut [Item]) -> Vec<Option<String>> {
     if items.len() < 2 {
-        return vec![false; items.len()];
+        return vec![None; items.len()];
     }
     let chunks = items.iter_mut().filter_map(|item| {
         let entry = item.entry.as_ref()?;

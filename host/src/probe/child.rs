@@ -3,7 +3,7 @@
 //! Everything foreign runs here first. The process gives up core dumps and, unless a device needs it, most of
 //! the address space; the parent ends it by its process group.
 
-use super::protocol::{CHILD_ARGUMENT, DeviceOutcome, Event, Job, Plan, Task};
+use super::protocol::{CHILD_ARGUMENT, DeviceOutcome, Event, Job, Peer, Task};
 use crate::{
     benchmark,
     registry::{load::load, report::CodecInfo},
@@ -100,21 +100,33 @@ fn perform(job: &Job, send: &mut dyn FnMut(Event)) {
             let mut open_peers = Vec::new();
             for peer in peers {
                 send(Event::Step(format!("loading peer {}", peer.implementation)));
-                let loaded = load(&peer.library).ok().and_then(|p| p.codec(peer.codec));
-                open_peers.extend(loaded.map(|codec| (peer.implementation.clone(), codec)));
+                open_peers.extend(load_peer(peer).map(|codec| (peer.implementation.clone(), codec)));
             }
             validate::conform(codec, &open_peers, &mut |told| match told {
                 Told::Begins(name) => send(Event::Step(format!("conformance case: {name}"))),
                 Told::Ended(case) => send(Event::Case(case)),
             });
         }
-        Task::Measure { codec, plan } => {
+        Task::Measure { contenders, plan } => {
             let _ = rustix::process::nice(5);
-            if let Some(codec) = plugin.codec(*codec) {
-                measure(&codec, plan, send);
+            let mut open = Vec::new();
+            for (number, contender) in contenders.iter().enumerate() {
+                send(Event::Turn(number));
+                send(Event::Step(format!("loading {}", contender.peer.implementation)));
+                open.extend(load_peer(&contender.peer).map(|codec| benchmark::Contender {
+                    number,
+                    codec,
+                    levels: contender.levels.clone(),
+                }));
             }
+            let frames_by = plan.frames_by.as_ref().and_then(load_peer);
+            benchmark::measure(&open, frames_by.as_ref(), &plan.sizes, send);
         }
     }
+}
+
+fn load_peer(peer: &Peer) -> Option<Codec> {
+    load(&peer.library).ok()?.codec(peer.codec)
 }
 
 fn describe(plugin: Plugin, send: &mut dyn FnMut(Event)) {
@@ -131,18 +143,5 @@ fn describe(plugin: Plugin, send: &mut dyn FnMut(Event)) {
             Err(e) => DeviceOutcome::Failed(e.to_string()),
         };
         send(Event::Device { codec: codec.index(), outcome });
-    }
-}
-
-fn measure(codec: &Codec, plan: &Plan, send: &mut dyn FnMut(Event)) {
-    for &level in &plan.levels {
-        send(Event::Step(format!("measuring level {level}")));
-        let peak = benchmark::measure_level(codec, level, &plan.sizes, plan.cell_s, &mut |cell| {
-            send(Event::Cell(cell));
-        });
-        match peak {
-            Ok(bytes) => send(Event::Peak { level, bytes }),
-            Err(why) => send(Event::Step(format!("level {level} cannot be measured: {why}"))),
-        }
     }
 }

@@ -30,8 +30,8 @@ pub(crate) enum Task {
     Describe,
     /// Prove one codec.
     Conform { codec: usize, peers: Vec<Peer> },
-    /// Measure one codec.
-    Measure { codec: usize, plan: Plan },
+    /// Measure implementations of one algorithm in turns.
+    Measure { contenders: Vec<Contender>, plan: Plan },
 }
 
 /// A proven implementation of the same algorithm, for cross-decoding.
@@ -42,14 +42,20 @@ pub(crate) struct Peer {
     pub implementation: String,
 }
 
-/// Which cells to measure.
+/// A proven implementation to measure, and at which levels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Contender {
+    pub peer: Peer,
+    pub levels: Vec<i32>,
+}
+
+/// How to measure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    pub levels: Vec<i32>,
     /// Sizes in bytes, ascending.
     pub sizes: Vec<usize>,
-    /// Time for one cell, in seconds; a size predicted to need much more is left out.
-    pub cell_s: f64,
+    /// Whose frames the default levels decode: those that are usual, whatever a codec's own are like. Each its own when absent.
+    pub frames_by: Option<Peer>,
 }
 
 /// What a child reports, in order.
@@ -65,10 +71,12 @@ pub(crate) enum Event {
     Device { codec: usize, outcome: DeviceOutcome },
     /// A conformance case ended.
     Case(CaseResult),
-    /// A measured point.
-    Cell(Cell),
+    /// That contender's turn: a crash is its own.
+    Turn(usize),
+    /// A measured point of a contender.
+    Cell { contender: usize, cell: Cell },
     /// Peak memory of a level, in bytes.
-    Peak { level: i32, bytes: u64 },
+    Peak { contender: usize, level: i32, bytes: u64 },
     /// All done.
     End,
 }

@@ -1,54 +1,67 @@
-//! Fills in missing measurements, one implementation at a time, each in a child process.
+//! Fills in missing measurements: all implementations of one algorithm in turns, in a child process.
 
 use super::{
-    Entry, Progress, ProgressFn, Registry, prove,
+    Entry, Progress, ProgressFn, Registry, Snapshot, prove,
+    proving::peers_of,
     report::{Cell, CodecReport, PluginReport},
 };
 use crate::{
-    Error, Result, benchmark,
+    Error, Result,
+    benchmark::{self, Contender},
     probe::{
-        self, Answer, Deadlines, Ending,
-        protocol::{Event, Plan, Task},
+        self, Answer, Deadlines,
+        protocol::{self, Event, Peer, Plan, Task},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell as Shared, collections::BTreeMap, sync::Arc, time::Duration};
 
-const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(300) };
-/// Time for one cell of the first benchmark, in seconds: three levels of thirteen cells come to about two seconds.
-const CELL_S: f64 = 0.04;
-/// Time for one cell of a further level, in seconds.
-const BRIEF_CELL_S: f64 = 0.02;
+const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(900) };
 
-/// All are measured so many times in turn, and the fastest counts: what slows the machine down for a while then meets not one alone.
-const PASSES: usize = 2;
+/// An implementation, and the levels to measure.
+#[derive(Clone)]
+struct Job {
+    entry: Arc<Entry>,
+    codec: usize,
+    levels: Vec<i32>,
+}
 
-/// An implementation, the levels to measure, and whether briefly.
-type Job = (Arc<Entry>, usize, Vec<i32>, bool);
-type Wanted = Vec<Job>;
+impl Job {
+    fn report(&self) -> &CodecReport {
+        &self.entry.report.codecs[self.codec]
+    }
+
+    /// Whether it lives in this program.
+    fn is_in_process(&self) -> bool {
+        self.entry.path.as_os_str().is_empty()
+    }
+
+    fn contender(&self) -> protocol::Contender {
+        let implementation = self.report().info.implementation();
+        let peer = Peer { library: self.entry.library.clone(), codec: self.codec, implementation };
+        protocol::Contender { peer, levels: self.levels.clone() }
+    }
+}
 
 impl Registry {
-    /// Measures every proven implementation that has not been measured on this machine.
+    /// Measures every algorithm of which an implementation that is proven has not been measured on this machine.
     ///
     /// # Errors
     /// When there is no helper to do it.
     pub(crate) fn measure_missing(&self, progress: ProgressFn<'_>) -> Result<()> {
         let snapshot = self.snapshot();
-        let mut wanted: Wanted = Vec::new();
-        for entry in &snapshot.entries {
-            for codec in &entry.report.codecs {
-                let key = benchmark::machine_key(&codec.info.device);
-                if entry.verdict(codec).is_ok() && (codec.cells.is_empty() || codec.machine != key) {
-                    let i = &codec.info;
-                    let mut levels = vec![i.level_min, i.level_default, i.level_max];
-                    levels.dedup();
-                    wanted.push((Arc::clone(entry), i.index, levels, false));
-                }
-            }
+        let mut groups: BTreeMap<&str, Vec<Job>> = BTreeMap::new();
+        for (entry, codec) in crate::host::usable(&snapshot) {
+            let i = &codec.info;
+            let mut levels = vec![i.level_min, i.level_default, i.level_max];
+            levels.dedup();
+            let job = Job { entry: Arc::clone(entry), codec: i.index, levels };
+            groups.entry(&i.algorithm).or_default().push(job);
         }
-        self.measure(&wanted, progress)
+        let missing = groups.into_values().filter(|jobs| jobs.iter().any(|job| self.is_missing(job)));
+        self.measure(missing.collect(), &benchmark::SIZES, progress)
     }
 
-    /// Measures further levels, briefly: implementation and its levels.
+    /// Measures further levels of implementations of one algorithm, briefly.
     ///
     /// # Errors
     /// When there is no helper to do it.
@@ -58,98 +71,126 @@ impl Registry {
         progress: ProgressFn<'_>,
     ) -> Result<()> {
         let snapshot = self.snapshot();
-        let mut wanted: Wanted = Vec::new();
-        for (id, levels) in levels {
-            let found = snapshot.entries.iter().find_map(|e| {
-                let mut codecs = e.report.codecs.iter().filter(|c| e.verdict(c).is_ok());
-                codecs.find(|c| c.info.implementation() == *id).map(|c| (Arc::clone(e), c.info.index))
-            });
-            wanted.extend(found.map(|(entry, codec)| (entry, codec, levels.clone(), true)));
-        }
-        self.measure(&wanted, progress)
+        let job = |(id, levels): &(String, Vec<i32>)| {
+            let mut usable = crate::host::usable(&snapshot);
+            let (entry, codec) = usable.find(|(_, c)| c.info.implementation() == *id)?;
+            Some(Job { entry: Arc::clone(entry), codec: codec.info.index, levels: levels.clone() })
+        };
+        let jobs = levels.iter().filter_map(job).collect();
+        self.measure(vec![jobs], &benchmark::BRIEF_SIZES, progress)
     }
 
-    fn measure(&self, wanted: &Wanted, progress: ProgressFn<'_>) -> Result<()> {
-        if wanted.is_empty() {
+    fn measure(&self, groups: Vec<Vec<Job>>, sizes: &[usize], progress: ProgressFn<'_>) -> Result<()> {
+        if groups.is_empty() {
             return Ok(());
         }
         let _lock = self.cache.lock_benchmark().map_err(Error::io("lock", self.cache.root()))?;
-        // Another host may have measured it while this one waited for the lock.
-        let wanted: Vec<Job> =
-            wanted.iter().map(|w| self.still_missing(w)).filter(|w| !w.2.is_empty()).collect();
-        let total = wanted.len() * PASSES;
-        let jobs = (0..PASSES).flat_map(|_| &wanted).enumerate();
-        for (done, job) in jobs {
-            let (entry, index) = (&job.0, job.1);
-            progress(Progress::Measuring {
-                done,
-                total,
-                name: entry.report.codecs[index].info.implementation(),
-            });
-            let mut report = self.cache.report(&entry.hash).unwrap_or_else(|| self.current(entry));
-            if !report.verdict.is_ok() {
+        let total = groups.len();
+        for (done, jobs) in groups.into_iter().enumerate() {
+            // Another host may have measured it while this one waited for the lock.
+            if !jobs.iter().any(|job| self.is_missing(job)) {
                 continue;
             }
-            let key = benchmark::machine_key(&report.codecs[index].info.device);
-            let answer = self.measure_one(job)?;
-            prove::apply_ending(&mut report, &answer);
-            merge(&mut report.codecs[index], key, answer.events);
-            if !entry.path.as_os_str().is_empty() {
-                let _ = self.cache.store_report(&entry.hash, &report);
+            let tell = |name: &str| progress(Progress::Measuring { done, total, name: name.to_owned() });
+            let (own, files): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(Job::is_in_process);
+            self.measure_files(files, sizes, &tell)?;
+            for job in own {
+                tell(&job.report().info.implementation());
+                self.measure_in_process(&job, sizes);
             }
-            self.update(&entry.hash, &report);
         }
         Ok(())
     }
 
-    /// The levels of a job without measurements, which are first brought up to date with the cache.
-    fn still_missing(&self, (entry, index, levels, brief): &Job) -> Job {
-        let report = self.cache.report(&entry.hash).unwrap_or_else(|| self.current(entry));
-        self.update(&entry.hash, &report);
-        let codec = &report.codecs[*index];
-        let key = benchmark::machine_key(&codec.info.device);
-        let missing = |l: &i32| codec.machine != key || !codec.cells.iter().any(|c| c.level == *l);
-        (Arc::clone(entry), *index, levels.iter().copied().filter(missing).collect(), *brief)
-    }
-
-    fn current(&self, entry: &Entry) -> PluginReport {
-        let snapshot = self.snapshot();
-        let found = snapshot.entries.iter().find(|e| e.hash == entry.hash);
-        found.map_or_else(|| entry.report.clone(), |e| e.report.clone())
-    }
-
-    fn measure_one(&self, (entry, index, levels, brief): &Job) -> Result<Answer> {
-        let index = *index;
-        let (sizes, cell_s) = if *brief {
-            (benchmark::BRIEF_SIZES.to_vec(), BRIEF_CELL_S)
-        } else {
-            (benchmark::SIZES.to_vec(), CELL_S)
-        };
-        let plan = Plan { levels: levels.clone(), sizes, cell_s: cell_s / PASSES as f64 };
-        if entry.path.as_os_str().is_empty() {
-            let events = measure_in_process(entry, index, &plan);
-            return Ok(Answer { events, ending: Ending::Complete, stderr: Vec::new() });
+    /// Measures `jobs` in a child. One that ends it is out, and the others start anew.
+    fn measure_files(&self, mut jobs: Vec<Job>, sizes: &[usize], tell: &dyn Fn(&str)) -> Result<()> {
+        while let Some(first) = jobs.first() {
+            let plan =
+                Plan { sizes: sizes.to_vec(), frames_by: self.reference(&first.report().info.algorithm) };
+            let on_cpu = jobs.iter().all(|job| job.report().info.hardware == "cpu");
+            let task = Task::Measure { contenders: jobs.iter().map(Job::contender).collect(), plan };
+            let job = prove::job(&first.entry.library, task, if on_cpu { "cpu" } else { "" });
+            let turn = Shared::new(0);
+            let answer = probe::run(&self.helper()?, &job, DEADLINES, |event| {
+                match event {
+                    Event::Turn(number) => turn.set(*number),
+                    Event::Step(_) => {
+                        let job = jobs.get(turn.get()).unwrap_or(first);
+                        tell(&job.report().info.implementation());
+                    }
+                    _ => {}
+                }
+                None
+            })?;
+            for (number, job) in jobs.iter().enumerate() {
+                self.note(job, number, &answer);
+            }
+            let mut ended = self.current(&jobs[turn.get().min(jobs.len() - 1)].entry);
+            if !prove::apply_ending(&mut ended, &answer) {
+                return Ok(());
+            }
+            let out = jobs.remove(turn.get().min(jobs.len() - 1));
+            let _ = self.cache.store_report(&out.entry.hash, &ended);
+            self.update(&out.entry.hash, &ended);
         }
-        let hardware = &entry.report.codecs[index].info.hardware;
-        let job = prove::job(&entry.library, Task::Measure { codec: index, plan }, hardware);
-        probe::run(&self.helper()?, &job, DEADLINES, |_| None)
+        Ok(())
+    }
+
+    /// A codec of the application's own is measured where it lives.
+    fn measure_in_process(&self, job: &Job, sizes: &[usize]) {
+        let Ok(codec) = job.entry.codec(job.codec) else { return };
+        let references = self.loaded_references(&job.report().info.algorithm);
+        let contender = Contender { number: 0, codec, levels: job.levels.clone() };
+        let mut events = Vec::new();
+        let frames_by = references.first().map(|(_, codec)| codec);
+        benchmark::measure(&[contender], frames_by, sizes, &mut |event| events.push(event));
+        let ending = probe::Ending::Complete;
+        self.note(job, 0, &Answer { events, ending, stderr: Vec::new() });
+    }
+
+    /// Keeps what was measured of `job`, which was contender `number`.
+    fn note(&self, job: &Job, number: usize, answer: &Answer) {
+        let mut report = self.current(&job.entry);
+        let codec = &mut report.codecs[job.codec];
+        let machine = benchmark::machine_key(&codec.info.device);
+        merge(codec, machine, number, &answer.events);
+        if !job.is_in_process() {
+            let _ = self.cache.store_report(&job.entry.hash, &report);
+        }
+        self.update(&job.entry.hash, &report);
+    }
+
+    /// Whether there are levels without measurements, once it is brought up to date with the cache.
+    fn is_missing(&self, job: &Job) -> bool {
+        let report = self.current(&job.entry);
+        self.update(&job.entry.hash, &report);
+        let codec = &report.codecs[job.codec];
+        let is_known = codec.machine == benchmark::machine_key(&codec.info.device);
+        report.verdict.is_ok()
+            && codec.verdict.is_ok()
+            && !(is_known && job.levels.iter().all(|l| codec.cells.iter().any(|c| c.level == *l)))
+    }
+
+    /// What the cache says, or else what this host knows.
+    fn current(&self, entry: &Entry) -> PluginReport {
+        self.cache.report(&entry.hash).unwrap_or_else(|| {
+            let snapshot = self.snapshot();
+            let found = snapshot.entries.iter().find(|e| e.hash == entry.hash);
+            found.map_or_else(|| entry.report.clone(), |e| e.report.clone())
+        })
+    }
+
+    /// The reference of `algorithm`, where a child can load it.
+    fn reference(&self, algorithm: &str) -> Option<Peer> {
+        let snapshot: Arc<Snapshot> = self.snapshot();
+        let mut peers = snapshot.entries.iter().flat_map(|e| peers_of(e));
+        let found = peers.find(|(c, _)| c.info.algorithm == algorithm && prove::is_reference(c));
+        found.map(|(_, peer)| peer)
     }
 }
 
-/// A codec of the application's own is measured where it lives.
-fn measure_in_process(entry: &Entry, index: usize, plan: &Plan) -> Vec<Event> {
-    let mut events = Vec::new();
-    let Ok(codec) = entry.codec(index) else { return events };
-    for &level in &plan.levels {
-        let peak = benchmark::measure_level(&codec, level, &plan.sizes, plan.cell_s, &mut |cell| {
-            events.push(Event::Cell(cell));
-        });
-        events.extend(peak.ok().map(|bytes| Event::Peak { level, bytes }));
-    }
-    events
-}
-
-fn merge(codec: &mut CodecReport, machine: String, events: Vec<Event>) {
+/// Takes over what was measured of contender `number`. Measurements that are there already were taken at another time, and give way.
+fn merge(codec: &mut CodecReport, machine: String, number: usize, events: &[Event]) {
     if codec.machine != machine {
         codec.cells.clear();
         codec.peak_bytes.clear();
@@ -157,28 +198,23 @@ fn merge(codec: &mut CodecReport, machine: String, events: Vec<Event>) {
     }
     for event in events {
         match event {
-            Event::Cell(cell) => merge_cell(&mut codec.cells, cell),
-            Event::Peak { level, bytes } => match codec.peak_bytes.iter_mut().find(|(l, _)| *l == level) {
-                Some((_, peak)) => *peak = bytes.max(*peak),
-                None => codec.peak_bytes.push((level, bytes)),
-            },
+            Event::Cell { contender, cell } if *contender == number => merge_cell(&mut codec.cells, cell),
+            Event::Peak { contender, level, bytes } if *contender == number => {
+                match codec.peak_bytes.iter_mut().find(|(l, _)| l == level) {
+                    Some((_, peak)) => *peak = (*peak).max(*bytes),
+                    None => codec.peak_bytes.push((*level, *bytes)),
+                }
+            }
             _ => {}
         }
     }
 }
 
-/// Another pass over a point that is known: the faster times stay.
-fn merge_cell(cells: &mut Vec<Cell>, new: Cell) {
+fn merge_cell(cells: &mut Vec<Cell>, new: &Cell) {
     let is_same = |c: &&mut Cell| c.level == new.level && c.kind == new.kind && c.bytes == new.bytes;
-    let Some(old) = cells.iter_mut().find(is_same) else {
-        cells.push(new);
-        return;
-    };
-    if new.compress_s < old.compress_s {
-        (old.compress_s, old.compress_mad_s) = (new.compress_s, new.compress_mad_s);
-    }
-    if new.decompress_s < old.decompress_s {
-        (old.decompress_s, old.decompress_mad_s) = (new.decompress_s, new.decompress_mad_s);
+    match cells.iter_mut().find(is_same) {
+        Some(old) => *old = new.clone(),
+        None => cells.push(new.clone()),
     }
 }
 
@@ -187,21 +223,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_pass_keeps_the_faster_times() {
-        let cell = |compress_s, decompress_s| Cell {
-            level: 1,
+    fn what_is_measured_anew_replaces_what_was() {
+        let cell = |level, compress_s| Cell {
+            level,
             kind: "text".into(),
             bytes: 4096,
             compressed_bytes: 1000,
             compress_s,
-            compress_mad_s: compress_s / 10.0,
-            decompress_s,
+            compress_mad_s: 0.0,
+            decompress_s: 1.0,
             decompress_mad_s: 0.0,
         };
-        let mut cells = vec![cell(2.0, 1.0)];
-        merge_cell(&mut cells, cell(1.0, 3.0));
-        merge_cell(&mut cells, Cell { level: 2, ..cell(1.0, 1.0) });
-        assert_eq!(cells.len(), 2);
-        assert_eq!((cells[0].compress_s, cells[0].compress_mad_s, cells[0].decompress_s), (1.0, 0.1, 1.0));
+        let mut cells = vec![cell(1, 2.0)];
+        merge_cell(&mut cells, &cell(1, 3.0));
+        merge_cell(&mut cells, &cell(2, 1.0));
+        assert_eq!(cells, [cell(1, 3.0), cell(2, 1.0)]);
     }
 }

@@ -192,7 +192,7 @@ impl Registry {
     }
 
     /// The proven reference of an algorithm, loaded into this process.
-    fn loaded_references(&self, algorithm: &str) -> Vec<(String, import::Codec)> {
+    pub(super) fn loaded_references(&self, algorithm: &str) -> Vec<(String, import::Codec)> {
         let snapshot = self.snapshot();
         let all = snapshot.entries.iter().flat_map(|e| e.report.codecs.iter().map(move |c| (e, c)));
         let references = all
@@ -215,7 +215,7 @@ fn peers(entries: &[Entry], unproven: &BTreeSet<usize>) -> BTreeMap<String, Vec<
 }
 
 /// The usable codecs of a plugin that a child process can load.
-fn peers_of(entry: &Entry) -> impl Iterator<Item = (&CodecReport, Peer)> {
+pub(super) fn peers_of(entry: &Entry) -> impl Iterator<Item = (&CodecReport, Peer)> {
     let codecs = entry.report.codecs.iter();
     let usable = codecs.filter(|c| entry.verdict(c).is_ok() && !entry.library.as_os_str().is_empty());
     usable.map(|c| {

@@ -11,7 +11,7 @@
 mod rounds;
 
 use crate::{
-    Host, Progress, ProgressFn, Request, Result,
+    Host, Likeness, Progress, ProgressFn, Request, Result,
     registry::{Entry, report::CodecInfo},
     selection::{self, Direction, Ranking},
     size,
@@ -152,7 +152,7 @@ impl Host {
                 let name = format!("{} on {}", contest.algorithm, sample.name);
                 progress(Progress::Measuring { done: n * jobs.len() + m, total, name });
                 for (bytes, pieces) in &pieces {
-                    contest.run(&sample.name, *bytes, pieces, &mut regret)?;
+                    contest.run(sample, *bytes, pieces, &mut regret)?;
                 }
             }
         }
@@ -214,8 +214,9 @@ impl<'a> Contest<'a> {
         Ok(Some(Self { host, algorithm: algorithm.to_owned(), reference, levels, codecs }))
     }
 
-    fn run(&self, sample: &str, bytes: usize, pieces: &[&[u8]], regret: &mut Regret) -> Result<()> {
-        let request = |level: i32| Request::new(&self.algorithm).level(level).bytes(bytes as u64);
+    fn run(&self, sample: &Sample, bytes: usize, pieces: &[&[u8]], regret: &mut Regret) -> Result<()> {
+        let like = Request::new(&self.algorithm).bytes(bytes as u64).like(&sample.data);
+        let request = |level: i32| like.clone().level(level);
         let mut rankings = Vec::new();
         for level in &self.levels {
             rankings.push((*level, self.host.rank(&request(*level))?));
@@ -236,13 +237,17 @@ impl<'a> Contest<'a> {
             rankings.iter().filter_map(|(l, r)| self.compress_cell(&request(*l), *l, r, &runs)).collect();
         runs.settle(&cells)?;
         for cell in &cells {
-            regret.cells.extend(runs.outcome(cell).map(|o| self.report(sample, bytes, cell, o)));
+            regret.cells.extend(runs.outcome(cell).map(|o| self.report(&sample.name, bytes, cell, o)));
         }
-        let request =
-            Request { direction: Direction::Decompress, ..Request::new(&self.algorithm).bytes(bytes as u64) };
-        let ranking = self.host.rank(&request)?;
         for level in &self.levels {
             let Some(frames) = runs.frames(&self.reference, *level) else { continue };
+            let (raw, frame) = (bytes * frames.len(), frames.iter().map(Vec::len).sum::<usize>());
+            let request = Request {
+                direction: Direction::Decompress,
+                likeness: Likeness::of_frame(raw as u64, frame as u64),
+                ..Request::new(&self.algorithm).bytes(bytes as u64)
+            };
+            let ranking = self.host.rank(&request)?;
             let readers = codecs
                 .iter()
                 .filter(|(_, i)| ranking.ranked.iter().any(|r| r.implementation == i.implementation()));
@@ -251,7 +256,7 @@ impl<'a> Contest<'a> {
             let mut runs = Runs::decompressing(pairs, frames, bytes)?;
             let Some(cell) = decompress_cell(*level, &ranking, &runs) else { continue };
             runs.settle(std::slice::from_ref(&cell))?;
-            regret.cells.extend(runs.outcome(&cell).map(|o| self.report(sample, bytes, &cell, o)));
+            regret.cells.extend(runs.outcome(&cell).map(|o| self.report(&sample.name, bytes, &cell, o)));
         }
         Ok(())
     }

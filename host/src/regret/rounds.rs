@@ -6,7 +6,7 @@
 use super::{RoundCell, Tried};
 use crate::{
     Error, Result,
-    benchmark::clock::Clock,
+    benchmark::{PLACE_BYTES, clock::Clock, placed},
     registry::{Entry, report::CodecInfo},
     sync::lock,
 };
@@ -158,14 +158,15 @@ impl<'a> Runs<'a> {
         let start = clock.now();
         match &self.work {
             Work::Compress(pieces) => {
-                for piece in *pieces {
-                    let written = done.instance.compress(black_box(piece), &mut self.buffer);
+                for (i, piece) in pieces.iter().enumerate() {
+                    let written = done.instance.compress(black_box(piece), placed(&mut self.buffer, i));
                     black_box(written.map_err(|e| pair.error(e))?);
                 }
             }
             Work::Decompress(frames, bytes) => {
-                for frame in frames {
-                    let written = done.instance.decompress(black_box(frame), &mut self.buffer[..*bytes]);
+                for (i, frame) in frames.iter().enumerate() {
+                    let out = &mut placed(&mut self.buffer, i)[..*bytes];
+                    let written = done.instance.decompress(black_box(frame), out);
                     black_box(written.map_err(|e| pair.error(e))?);
                 }
             }
@@ -193,12 +194,12 @@ impl Pair<'_> {
             Work::Compress(pieces) => {
                 for piece in *pieces {
                     let bound = done.instance.compress_bound(piece.len()).map_err(|e| self.error(e))?;
-                    buffer.resize(buffer.len().max(bound), 0);
+                    buffer.resize(buffer.len().max(bound + PLACE_BYTES), 0);
                     let len = done.instance.compress(piece, buffer).map_err(|e| self.error(e))?;
                     done.frames.push(buffer[..len].to_vec());
                 }
             }
-            Work::Decompress(_, bytes) => buffer.resize(buffer.len().max(*bytes), 0),
+            Work::Decompress(_, bytes) => buffer.resize(buffer.len().max(*bytes + PLACE_BYTES), 0),
         }
         Ok(())
     }

@@ -4,8 +4,10 @@
 //! input. The rule is written down at [`rank`].
 
 pub mod auto;
+mod likeness;
 mod predict;
 
+pub use likeness::Likeness;
 pub use predict::Profile;
 
 use crate::{
@@ -19,10 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const CPU_RATIO_FLOOR: f64 = 0.99;
 /// Share of the reference's ratio an accelerator must reach: its reason to be there is speed.
 const ACCELERATOR_RATIO_FLOOR: f64 = 0.85;
-/// A challenger must beat the incumbent by this share, or by twice the noise.
-const INCUMBENT_MARGIN: f64 = 0.05;
-/// However noisy, a challenger that is faster by this share wins: the margin is time that a wrong incumbent may cost.
-const MOST_MARGIN: f64 = 0.1;
+/// A challenger must beat the incumbent by this share. Not by more where runs are noisy: the fastest of several, taken in turns, is far less
+/// so, and the margin is time that a wrong incumbent costs.
+const INCUMBENT_MARGIN: f64 = 0.02;
 /// Size assumed when a request names none, in bytes.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
 
@@ -70,6 +71,8 @@ pub struct Request {
     pub memory_bytes: Option<u64>,
     /// Whether the frames to decode were found to be as they were written: decoders that trust their input may have them.
     pub verified: bool,
+    /// What the data is like, so that measurements of such data count; all kinds alike when absent.
+    pub likeness: Option<Likeness>,
     /// Whether the work is decoding a stream of unknown length in bounded memory.
     pub stream: bool,
 }
@@ -91,6 +94,13 @@ impl Request {
     #[must_use]
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
+        self
+    }
+
+    /// Sets what the data is like, by a look at `data`: all of it, or its beginning.
+    #[must_use]
+    pub fn like(mut self, data: &[u8]) -> Self {
+        self.likeness = Likeness::of(data);
         self
     }
 
@@ -180,8 +190,9 @@ pub struct Ranking {
 /// Ranks the candidates of one algorithm.
 ///
 /// A level means *at least the ratio the reference implementation reaches at that level* on every kind of data (a share
-/// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time comes first. The
-/// reference, as incumbent, stays first unless beaten by more than 5 % or twice the noise, at most 10 %. Pins come first, disabled ones not at all,
+/// of it, see [`Request::ratio_floor`]); the fastest pair of implementation and own level by predicted time, on data that is alike where that is
+/// known, comes first. The
+/// reference, as incumbent, stays first unless beaten by more than 2 %. Pins come first, disabled ones not at all,
 /// an exact [`Request::implementation`] bypasses all of it. Simulated devices take part only where they are named. Ties end on the name. What has not been
 /// measured stands behind what has, the reference first.
 pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>) -> Ranking {
@@ -214,8 +225,8 @@ pub fn rank(candidates: &[Candidate<'_>], request: &Request, wishes: Wishes<'_>)
     ranking
 }
 
-/// Levels to measure before [`rank`] can decide on `request`: implementation and levels without cells. Empty
-/// where there is nothing to choose between.
+/// What to measure before [`rank`] can decide on `request`: implementations and levels; all that compete where anything is missing, since times
+/// compare only where they were taken in turns. Empty where there is nothing to choose between.
 pub fn unmeasured(
     candidates: &[Candidate<'_>],
     request: &Request,
@@ -230,18 +241,23 @@ pub fn unmeasured(
         return Vec::new();
     }
     let reference = reference(candidates, &eligible);
-    let level = request.level.or(reference.map(|r| r.info.level_default)).unwrap_or_default();
-    let mut missing = Vec::new();
-    for c in &eligible {
+    let asked = request.level.or(reference.map(|r| r.info.level_default)).unwrap_or_default();
+    let is_missing = |c: &Candidate<'_>| {
         let is_reference = reference.is_some_and(|r| std::ptr::eq(r.info, c.info));
-        let wanted = if is_reference { vec![level] } else { own_levels(c.info) };
-        let levels: Vec<i32> =
-            wanted.into_iter().filter(|l| c.has_level(*l) && Profile::new(c.cells, *l).is_none()).collect();
-        if !levels.is_empty() {
-            missing.push((c.info.implementation(), levels));
-        }
+        let needed = if is_reference { vec![asked] } else { own_levels(c.info) };
+        needed.iter().any(|l| c.has_level(*l) && Profile::new(c.cells, *l, None).is_none())
+    };
+    if !eligible.iter().any(is_missing) {
+        return Vec::new();
     }
-    missing
+    let levels = |c: &Candidate<'_>| {
+        let mut levels = own_levels(c.info);
+        if c.has_level(asked) && !levels.contains(&asked) {
+            levels.push(asked);
+        }
+        levels
+    };
+    eligible.iter().map(|c| (c.info.implementation(), levels(c))).collect()
 }
 
 /// Own levels worth measuring: all of a short range, the ends and the neighbourhood of the default of a long one.
@@ -333,7 +349,7 @@ struct Asked {
 impl Asked {
     fn new(reference: Option<&Candidate<'_>>, level: i32, request: &Request) -> Self {
         let comparable = reference.is_some_and(|r| r.has_level(level));
-        let profile = reference.and_then(|r| Profile::new(r.cells, level)).filter(|_| comparable);
+        let profile = reference.and_then(|r| Profile::new(r.cells, level, None)).filter(|_| comparable);
         let size = profile.as_ref().and_then(|p| p.ratio_size(request.size())).unwrap_or_default();
         Self {
             reference: reference.map(|r| r.info.implementation()),
@@ -361,7 +377,6 @@ struct Score {
     level: i32,
     levels: Vec<i32>,
     seconds: Option<f64>,
-    noise: f64,
     ratio: Option<f64>,
 }
 
@@ -369,14 +384,13 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
     let id = c.info.implementation();
     let is_incumbent = asked.reference.as_ref() == Some(&id);
     let at = |level: i32| -> Score {
-        let profile = Profile::new(c.cells, level);
+        let profile = Profile::new(c.cells, level, request.likeness.as_ref());
         Score {
             implementation: id.clone(),
             is_incumbent,
             level,
             levels: vec![level],
             seconds: profile.as_ref().map(|p| p.seconds(request.size(), request.direction)),
-            noise: profile.as_ref().map_or(0.0, |p| p.noise(request.size(), request.direction)),
             ratio: profile.as_ref().and_then(|p| p.ratio(p.ratio_size(request.size())?)),
         }
     };
@@ -418,7 +432,7 @@ fn fastest_level(
     let mut kept = Vec::new();
     let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
-        let Some(profile) = Profile::new(c.cells, level) else { continue };
+        let Some(profile) = Profile::new(c.cells, level, request.likeness.as_ref()) else { continue };
         let Some((share, ratio, kind)) = asked.worst(&profile) else { continue };
         if share < floor {
             if nearest.as_ref().is_none_or(|(s, _)| share > *s) {
@@ -448,7 +462,7 @@ pub(crate) fn ratio_floor(info: &CodecInfo, request: &Request) -> f64 {
 
 /// The ratio a level asks for, as people are told it: the mean over the kinds of data.
 fn asked_ratio(reference: Option<&Candidate<'_>>, asked: &Asked) -> Option<f64> {
-    Profile::new(reference?.cells, asked.level).filter(|_| asked.comparable)?.ratio(asked.size)
+    Profile::new(reference?.cells, asked.level, None).filter(|_| asked.comparable)?.ratio(asked.size)
 }
 
 fn out_of_range(c: &Candidate<'_>, level: i32) -> String {
@@ -459,12 +473,7 @@ fn out_of_range(c: &Candidate<'_>, level: i32) -> String {
 /// incumbent first.
 fn order(scored: Vec<Score>, pin: Option<&str>) -> Vec<Score> {
     let time = |s: &Score| s.seconds.unwrap_or(f64::INFINITY);
-    let challengers = scored.iter().filter(|s| !s.is_incumbent);
-    let noise = challengers.min_by(|a, b| time(a).total_cmp(&time(b))).map_or(0.0, |s| s.noise);
-    let handicapped = |s: &Score| {
-        let margin = INCUMBENT_MARGIN.max(2.0 * noise.max(s.noise)).min(MOST_MARGIN);
-        if s.is_incumbent { time(s) * (1.0 - margin) } else { time(s) }
-    };
+    let handicapped = |s: &Score| if s.is_incumbent { time(s) * (1.0 - INCUMBENT_MARGIN) } else { time(s) };
     let pinned = |s: &Score| pin == Some(s.implementation.as_str());
     let mut keyed: Vec<(f64, Score)> = scored.into_iter().map(|s| (handicapped(&s), s)).collect();
     keyed.sort_by(|(t, x), (u, y)| {

@@ -1,16 +1,21 @@
 //! From measured cells to a predicted time and ratio. Pure arithmetic over one implementation's cells at one level.
 
-use super::Direction;
-use crate::registry::report::Cell;
+use super::{Direction, Likeness};
+use crate::{benchmark::MIXED, registry::report::Cell};
 use std::collections::BTreeMap;
 
 /// Kinds whose ratio counts: `random` cannot shrink, and `mixed` contains it.
-const RATIO_KINDS: [&str; 3] = ["text", "binary", "floats"];
+const RATIO_KINDS: [&str; 5] = ["text", "log", "binary", "floats", "image"];
+
+/// The kind that cannot.
+const RANDOM: &str = "random";
+/// Shortest time that counts, in seconds.
+const SHORTEST_S: f64 = 1e-9;
 
 /// What one implementation does at one level.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Profile {
-    /// By size in bytes: mean over the kinds of data.
+    /// By size in bytes: the kinds of data together, by what the data in question is like.
     points: BTreeMap<u64, Point>,
 }
 
@@ -18,21 +23,32 @@ pub struct Profile {
 struct Point {
     compress_s: f64,
     decompress_s: f64,
-    compress_mad_s: f64,
-    decompress_mad_s: f64,
     /// Ratio by kind, of [`RATIO_KINDS`].
     ratios: BTreeMap<String, f64>,
 }
 
 impl Profile {
-    /// Summary of the cells at `level`; `None` when there are none.
-    pub fn new(cells: &[Cell], level: i32) -> Option<Self> {
+    /// Summary of the cells at `level` for data of this `likeness`; `None` when there are none.
+    pub fn new(cells: &[Cell], level: i32, likeness: Option<&Likeness>) -> Option<Self> {
         let mut by_size: BTreeMap<u64, Vec<&Cell>> = BTreeMap::new();
         for cell in cells.iter().filter(|c| c.level == level) {
             by_size.entry(cell.bytes).or_default().push(cell);
         }
-        let points: BTreeMap<u64, Point> =
-            by_size.into_iter().map(|(size, cells)| (size, Point::mean(&cells))).collect();
+        let mut points: BTreeMap<u64, Point> =
+            by_size.iter().map(|(size, cells)| (*size, Point::typical(cells, likeness))).collect();
+        // Where kinds were measured only together, their times have been summed: as the largest size at which they were measured apart has it.
+        let apart = by_size.iter().rev().find(|(_, cells)| cells.iter().all(|c| c.kind != MIXED));
+        let factors = apart.map(|(size, cells)| {
+            let sum = |f: fn(&Cell) -> f64| cells.iter().map(|c| f(c)).sum::<f64>() / cells.len() as f64;
+            let typical = &points[size];
+            (typical.compress_s / sum(|c| c.compress_s), typical.decompress_s / sum(|c| c.decompress_s))
+        });
+        for (size, _) in by_size.iter().filter(|(_, cells)| cells.iter().any(|c| c.kind == MIXED)) {
+            if let (Some((compress, decompress)), Some(point)) = (factors, points.get_mut(size)) {
+                point.compress_s *= compress;
+                point.decompress_s *= decompress;
+            }
+        }
         (!points.is_empty()).then_some(Self { points })
     }
 
@@ -52,14 +68,6 @@ impl Profile {
         let ((x0, t0), (x1, t1)) = (times[above - 1], times[above]);
         let line = t0 + (t1 - t0) * (x - x0) / (x1 - x0);
         line.max(t0.min(t1) * x / x1)
-    }
-
-    /// Noise of the measurement behind [`seconds`](Self::seconds), relative: median absolute deviation over time.
-    pub fn noise(&self, bytes: u64, direction: Direction) -> f64 {
-        let Some((_, point)) = self.nearest(bytes, |_| true) else { return 0.0 };
-        let mad = direction.of(point.compress_mad_s, point.decompress_mad_s);
-        let time = point.seconds(direction);
-        if time > 0.0 { mad / time } else { 0.0 }
     }
 
     /// Size class at which ratios for `bytes` bytes are compared: the nearest measured size that has one.
@@ -92,18 +100,27 @@ impl Profile {
 }
 
 impl Point {
-    fn mean(cells: &[&Cell]) -> Self {
-        let mean = |f: fn(&Cell) -> f64| cells.iter().map(|c| f(c)).sum::<f64>() / cells.len() as f64;
+    /// The kinds together. Compressing: the mean of the times, by likeness. Decompressing: the geometric mean, so that no kind outweighs others by
+    /// being slow, without what cannot shrink, which frames tell by their size ([`Likeness::of_frame`]).
+    fn typical(cells: &[&Cell], likeness: Option<&Likeness>) -> Self {
+        let weight = |c: &Cell| match likeness {
+            Some(likeness) if c.kind != MIXED => likeness.weight(&c.kind),
+            _ => 1.0,
+        };
+        let shrinks = |c: &Cell| if likeness.is_none() && c.kind == RANDOM { 0.0 } else { weight(c) };
+        let sum = |weight: &dyn Fn(&Cell) -> f64, f: &dyn Fn(&Cell) -> f64| {
+            cells.iter().map(|c| weight(c) * f(c)).sum::<f64>()
+        };
+        let all = sum(&weight, &|_| 1.0);
+        let mean = |f: &dyn Fn(&Cell) -> f64| sum(&weight, f) / all;
+        let logs = sum(&shrinks, &|c| c.decompress_s.max(SHORTEST_S).ln());
+        let shrinking = sum(&shrinks, &|_| 1.0);
+        // Nothing but what cannot shrink was measured.
+        let decompress_s = if shrinking > 0.0 { (logs / shrinking).exp() } else { mean(&|c| c.decompress_s) };
         let counted =
             cells.iter().filter(|c| RATIO_KINDS.contains(&c.kind.as_str()) && c.compressed_bytes > 0);
         let ratios = counted.map(|c| (c.kind.clone(), c.bytes as f64 / c.compressed_bytes as f64)).collect();
-        Self {
-            compress_s: mean(|c| c.compress_s),
-            decompress_s: mean(|c| c.decompress_s),
-            compress_mad_s: mean(|c| c.compress_mad_s),
-            decompress_mad_s: mean(|c| c.decompress_mad_s),
-            ratios,
-        }
+        Self { compress_s: mean(&|c| c.compress_s), decompress_s, ratios }
     }
 
     fn seconds(&self, direction: Direction) -> f64 {
@@ -132,7 +149,7 @@ mod tests {
     fn time_is_latency_plus_bytes_over_throughput() {
         // 1 ms latency, 1 MB/s.
         let cells = [cell(1000, 0.002, 500), cell(10_000, 0.011, 2500)];
-        let p = Profile::new(&cells, 1).expect("measured");
+        let p = Profile::new(&cells, 1, None).expect("measured");
         let close = |bytes, s: f64| (p.seconds(bytes, Direction::Compress) - s).abs() < 1e-9;
         assert!(close(0, 0.001));
         assert!(close(1000, 0.002));
@@ -140,6 +157,33 @@ mod tests {
         assert!(close(20_000, 0.022));
         assert_eq!(p.ratio(p.ratio_size(2000).expect("ratio")), Some(2.0));
         assert_eq!(p.ratio(10_000), Some(4.0));
-        assert!(Profile::new(&cells, 2).is_none());
+        assert!(Profile::new(&cells, 2, None).is_none());
+    }
+
+    #[test]
+    fn kinds_count_by_likeness_also_where_they_were_measured_together() {
+        let of = |kind: &str, bytes, seconds| Cell {
+            kind: kind.into(),
+            decompress_s: seconds,
+            ..cell(bytes, seconds, bytes / 2)
+        };
+        let cells = [
+            of("text", 1000, 1e-3),
+            of("log", 1000, 4e-3),
+            of("random", 1000, 7e-3),
+            of(MIXED, 16_000, 64e-3),
+        ];
+        let any = Profile::new(&cells, 1, None).expect("measured");
+        let close = |p: &Profile, bytes, direction, s: f64| {
+            let seconds = p.seconds(bytes, direction);
+            assert!((seconds - s).abs() < 1e-6, "{seconds} s, not {s} s");
+        };
+        close(&any, 1000, Direction::Compress, 4e-3);
+        close(&any, 1000, Direction::Decompress, 2e-3);
+        close(&any, 16_000, Direction::Compress, 64e-3);
+        close(&any, 16_000, Direction::Decompress, 32e-3);
+        let stored = Profile::new(&cells, 1, Some(&Likeness::incompressible())).expect("measured");
+        close(&stored, 1000, Direction::Decompress, 7e-3);
+        close(&stored, 16_000, Direction::Compress, 112e-3);
     }
 }

@@ -119,12 +119,12 @@ fn an_accelerator_may_fall_short_by_15_percent_but_not_by_more() {
 }
 
 #[test]
-fn the_incumbent_stays_within_five_percent() {
-    let near = Installed::new("cpu", "near", &[cell(6, 90.0, 3.49)]);
+fn the_incumbent_stays_within_two_percent() {
+    let near = Installed::new("cpu", "near", &[cell(6, 88.0, 3.49)]);
     let ranking = ranked(&[zlib(), near], 6);
     assert_eq!(names(&ranking)[0].0, "gzip/cpu/zlib-rs");
     assert!(ranking.ranked[1].reason.contains("within the margin"), "{}", ranking.ranked[1].reason);
-    let clear = Installed::new("cpu", "clear", &[cell(6, 93.0, 3.49)]);
+    let clear = Installed::new("cpu", "clear", &[cell(6, 89.0, 3.49)]);
     assert_eq!(names(&ranked(&[zlib(), clear], 6))[0].0, "gzip/cpu/clear");
 }
 
@@ -288,6 +288,6 @@ proptest! {
         let two = Installed::new("cpu", "other", &[cell(6, b, 3.0)]);
         let ranking = ranked(&[one, two], 6);
         let time = |i: usize| ranking.ranked[i].predicted_s.expect("measured");
-        prop_assert!(time(0) <= time(1) * 1.053);
+        prop_assert!(time(0) <= time(1) * 1.021);
     }
 }

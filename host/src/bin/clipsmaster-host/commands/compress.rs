@@ -11,15 +11,17 @@ use crate::{
     progress::FileProgress,
 };
 use clipsmaster_host::{
-    Choice, Compressor, DataSample, Filter, Floors, Host, Request, Wanted, algorithm,
+    Choice, Compressor, DataSample, Filter, Floors, Host, Likeness, Request, Wanted, algorithm,
     container::{CONTAINER_EXTENSION, MAX_CHUNK_BYTES},
     pipeline::{self, CompressOptions, Container, Filtering, Summary},
     size,
 };
 use serde::Serialize;
 use std::{
+    collections::HashMap,
     io::{self, Cursor, IsTerminal, Read, Write},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// What `--algorithm` says to have it chosen.
@@ -53,14 +55,36 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
     let asked = asked(&host, arguments)?;
-    let job = |plan: &Plan| -> Result<(Compressor, CompressOptions), Failure> {
+    let mut jobs = Jobs::default();
+    let mut reports = Vec::new();
+    let outcome = each(&inputs, |path| {
+        let mut input = Input::open(path, "compress")?;
+        let choice = match &asked {
+            Asked::Plan(_) => None,
+            Asked::Auto(wanted) => {
+                let sampled = sampled(&mut input, DataSample::head_bytes(wanted.objective), |sample| {
+                    host.choose_for(&sample, wanted)
+                })?;
+                Some(sampled)
+            }
+        };
+        let chosen = choice.as_ref().map(Plan::of);
+        let plan = match (&chosen, &asked) {
+            (Some(plan), _) | (None, Asked::Plan(plan)) => plan,
+            (None, Asked::Auto(_)) => return Ok(()),
+        };
+        let likeness = sampled(&mut input, Likeness::SAMPLE_BYTES as usize, |sample| {
+            sample.likeness().map_err(clipsmaster_host::Error::io("read", path))
+        })?;
         let request = Request {
             level: plan.level,
             hardware: hardware(arguments),
             implementation: arguments.implementation.clone(),
             bytes: chunk_bytes.map(|b| b as u64),
+            likeness,
             ..Request::new(&plan.algorithm)
         };
+        let compressor = jobs.compressor(&host, &request)?;
         let options = CompressOptions {
             chunk_bytes,
             threads: arguments.limits.threads(),
@@ -71,24 +95,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
             verify: arguments.verify,
             ..CompressOptions::default()
         };
-        Ok((host.compressor(&request)?, options))
-    };
-    let fixed = match &asked {
-        Asked::Plan(plan) => Some(job(plan)?),
-        Asked::Auto(_) => None,
-    };
-    let mut reports = Vec::new();
-    let outcome = each(&inputs, |path| {
-        let mut input = Input::open(path, "compress")?;
-        let (chosen, choice) = match &asked {
-            Asked::Plan(_) => (None, None),
-            Asked::Auto(wanted) => {
-                let choice = choose(&host, wanted, &mut input)?;
-                (Some(job(&Plan::of(&choice))?), Some(choice))
-            }
-        };
-        let Some(job) = chosen.as_ref().or(fixed.as_ref()) else { return Ok(()) };
-        reports.push(compress(common, arguments, &host, job, path, input, choice)?);
+        reports.push(compress(common, arguments, &host, (&compressor, options), path, input, choice)?);
         Ok(())
     });
     tell_machines(common, &inputs, &arguments.to, &reports)?;
@@ -160,24 +167,37 @@ fn asked(host: &Host, arguments: &CompressArguments) -> Result<Asked, Failure> {
     }))
 }
 
-/// Chooses by a sample of `input`; of a pipe, what is read for that is put back.
-fn choose(host: &Host, wanted: &Wanted, input: &mut Input) -> Result<Choice, Failure> {
-    let sampled = |e| clipsmaster_host::Error::io("read", input.name.clone())(e);
+/// What `look` makes of a sample of `input`; of a pipe, up to `head_bytes` are read for that and put back.
+fn sampled<T>(
+    input: &mut Input,
+    head_bytes: usize,
+    look: impl FnOnce(DataSample<'_>) -> clipsmaster_host::Result<T>,
+) -> Result<T, Failure> {
+    let fail = clipsmaster_host::Error::io("read", input.name.clone());
     if let pipeline::Input::File(file) = &input.source {
-        let sample = DataSample::of_file(file).map_err(sampled)?;
-        return Ok(host.choose_for(&sample, wanted)?);
+        return Ok(look(DataSample::of_file(file).map_err(fail)?)?);
     }
     let nothing = pipeline::Input::Stream(Box::new(io::empty()));
     let pipeline::Input::Stream(mut stream) = std::mem::replace(&mut input.source, nothing) else {
         return Err(Failure::usage("an input that is neither file nor stream"));
     };
     let mut head = Vec::new();
-    let most = DataSample::head_bytes(wanted.objective) as u64;
-    let read = (&mut stream).take(most).read_to_end(&mut head);
-    read.map_err(|e| clipsmaster_host::Error::io("read", input.name.clone())(e))?;
-    let choice = host.choose_for(&DataSample::of_head(&head), wanted)?;
+    (&mut stream).take(head_bytes as u64).read_to_end(&mut head).map_err(fail)?;
+    let seen = look(DataSample::of_head(&head))?;
     input.source = pipeline::Input::Stream(Box::new(Cursor::new(head).chain(stream)));
-    Ok(choice)
+    Ok(seen)
+}
+
+/// The compressors in use: what one has set up serves the next file, too.
+#[derive(Default)]
+struct Jobs(HashMap<(String, i32), Rc<Compressor>>);
+
+impl Jobs {
+    fn compressor(&mut self, host: &Host, request: &Request) -> Result<Rc<Compressor>, Failure> {
+        let new = host.compressor(request)?;
+        let key = (new.implementation().to_owned(), new.level());
+        Ok(Rc::clone(self.0.entry(key).or_insert_with(|| Rc::new(new))))
+    }
 }
 
 fn checked_chunk(bytes: u64) -> Result<usize, Failure> {
@@ -265,16 +285,16 @@ fn compress(
     common: &Common,
     arguments: &CompressArguments,
     host: &Host,
-    (compressor, options): &(Compressor, CompressOptions),
+    (compressor, options): (&Compressor, CompressOptions),
     path: &Path,
     input: Input,
     choice: Option<Choice>,
 ) -> Result<FileReport, Failure> {
     let target =
-        Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), options, path))?;
+        Target::new(path, &arguments.to, || default_name(host, compressor.algorithm(), &options, path))?;
     let (name, bytes, like) = (input.name.clone(), input.bytes(), input.file.clone());
     let options =
-        CompressOptions { input_bytes: bytes, input: name.clone(), output: target.name(), ..options.clone() };
+        CompressOptions { input_bytes: bytes, input: name.clone(), output: target.name(), ..options };
     let summary = target.write(arguments.to.force, like.as_ref(), true, |out| {
         let progress = FileProgress::new(common, &name.display().to_string(), bytes);
         Ok(pipeline::compress(compressor, input.reader(), out, &options, &|e| progress.show(&e))?)

@@ -1,0 +1,168 @@
+//! Which kinds of the built-in benchmark data some bytes are like, so that measurements of those kinds count most for them.
+//!
+//! Two libraries that take the same time on text may differ twofold on weights or images. What tells the kinds apart for compressors is
+//! how unevenly bytes are distributed and how much repeats within a short distance; both are had from a few pages in microseconds.
+
+use crate::benchmark::data::Kind;
+use std::sync::OnceLock;
+
+/// Bytes of one page that is looked at.
+const PAGE_BYTES: usize = 4 << 10;
+/// Pages at most, spread over the data.
+const MAX_PAGES: usize = 4;
+/// Distance in [`Features`] at which a kind's weight has fallen to 61 %.
+const NEARNESS: f64 = 0.1;
+/// How much more a difference in entropy counts than one in repetition.
+const ENTROPY_WEIGHT: f64 = 1.5;
+
+/// How much the measurements of each kind of benchmark data count.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Likeness {
+    /// In the order of [`Kind::ALL`]; the sum is 1.
+    weights: Vec<f64>,
+}
+
+impl Likeness {
+    /// As many bytes, of all over the data, are looked at.
+    pub const SAMPLE_BYTES: u64 = (PAGE_BYTES * MAX_PAGES) as u64;
+
+    /// Of `data` of which four pages at most are looked at; `None` for less than a page (4 KiB).
+    pub fn of(data: &[u8]) -> Option<Self> {
+        let features = Features::of(data)?;
+        let distances: Vec<f64> = kinds().iter().map(|kind| features.squared_distance(*kind)).collect();
+        // Relative to the nearest, which then counts however far it is.
+        let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
+        let near = |d: &f64| (-(d - nearest) / (2.0 * NEARNESS * NEARNESS)).exp();
+        Some(Self::weighted(distances.iter().map(near).collect()))
+    }
+
+    /// Of what a frame of `frame_bytes` holds that stands for `raw_bytes`: known only where it holds them as they are.
+    pub fn of_frame(raw_bytes: u64, frame_bytes: u64) -> Option<Self> {
+        Self::is_stored(raw_bytes, frame_bytes).then(Self::incompressible)
+    }
+
+    /// Whether a frame is just as much larger than its content as headers are.
+    pub(crate) fn is_stored(raw_bytes: u64, frame_bytes: u64) -> bool {
+        frame_bytes.checked_sub(raw_bytes).is_some_and(|more| more <= raw_bytes / 64 + 64)
+    }
+
+    /// Of what does not shrink.
+    pub(crate) fn incompressible() -> Self {
+        Self::weighted(Kind::ALL.iter().map(|k| if *k == Kind::Random { 1.0 } else { 0.0 }).collect())
+    }
+
+    fn weighted(weights: Vec<f64>) -> Self {
+        let sum: f64 = weights.iter().sum();
+        Self { weights: weights.into_iter().map(|w| w / sum).collect() }
+    }
+
+    /// Weight of the kind with this name; 0 for others.
+    pub(super) fn weight(&self, kind: &str) -> f64 {
+        let position = Kind::ALL.iter().position(|k| k.name() == kind);
+        position.map_or(0.0, |i| self.weights[i])
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct Features {
+    /// Entropy of single bytes (Shannon, order 0), over that of random ones.
+    entropy: f64,
+    /// Share of bytes in repetitions of 4 bytes and more.
+    repeated: f64,
+}
+
+impl Features {
+    fn of(data: &[u8]) -> Option<Self> {
+        let pages = (data.len() / PAGE_BYTES).min(MAX_PAGES);
+        if pages == 0 {
+            return None;
+        }
+        let stride = data.len() / pages;
+        let mut sum = Self::default();
+        for page in 0..pages {
+            let page = &data[page * stride..][..PAGE_BYTES];
+            sum.entropy += entropy(page);
+            sum.repeated += repeated(page);
+        }
+        Some(Self { entropy: sum.entropy / pages as f64, repeated: sum.repeated / pages as f64 })
+    }
+
+    fn squared_distance(self, other: Self) -> f64 {
+        let (entropy, repeated) = (self.entropy - other.entropy, self.repeated - other.repeated);
+        (ENTROPY_WEIGHT * entropy).powi(2) + repeated.powi(2)
+    }
+}
+
+/// The features of the kinds, in their order.
+fn kinds() -> &'static [Features] {
+    static KINDS: OnceLock<Vec<Features>> = OnceLock::new();
+    KINDS.get_or_init(|| {
+        let of = |kind: &Kind| Features::of(&kind.generate(PAGE_BYTES * MAX_PAGES)).unwrap_or_default();
+        Kind::ALL.iter().map(of).collect()
+    })
+}
+
+fn entropy(page: &[u8]) -> f64 {
+    let mut counts = [0_u16; 256];
+    for byte in page {
+        counts[usize::from(*byte)] += 1;
+    }
+    let share = |count: u16| f64::from(count) / page.len() as f64;
+    let bits: f64 = counts.iter().filter(|c| **c > 0).map(|c| -share(*c) * share(*c).log2()).sum();
+    bits / 8.0
+}
+
+/// Share of bytes in greedy matches with what came before, as the fastest compressors look for them.
+fn repeated(page: &[u8]) -> f64 {
+    const HASH_BITS: u32 = 11;
+    let word = |at: usize| page[at..].first_chunk::<4>().map(|w| u32::from_le_bytes(*w));
+    let mut seen = [0_u16; 1 << HASH_BITS];
+    let (mut at, mut covered) = (0, 0);
+    while let Some(here) = word(at) {
+        // Fibonacci hashing (Knuth 6.4).
+        let slot = &mut seen[(here.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize];
+        let before = usize::from(std::mem::replace(slot, at as u16));
+        if before < at && word(before) == Some(here) {
+            let len = page[at..].iter().zip(&page[before..]).take_while(|(x, y)| x == y).count();
+            covered += len;
+            at += len;
+        } else {
+            at += 1;
+        }
+    }
+    covered as f64 / page.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_most_like_itself() {
+        for kind in Kind::ALL {
+            let likeness = Likeness::of(&kind.unseen(1 << 20)).expect("enough of it");
+            let own = likeness.weight(kind.name());
+            for other in Kind::ALL {
+                assert!(likeness.weight(other.name()) <= own, "{kind:?}, {other:?}: {likeness:?}");
+            }
+            assert!((likeness.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn little_data_is_like_nothing_and_odd_data_like_something() {
+        assert_eq!(Likeness::of(&[0; PAGE_BYTES - 1]), None);
+        for data in
+            [vec![0; PAGE_BYTES], vec![7; 3 * PAGE_BYTES + 1], (0..=255).cycle().take(99_999).collect()]
+        {
+            let likeness = Likeness::of(&data).expect("enough of it");
+            assert!(likeness.weights.iter().all(|w| w.is_finite()), "{likeness:?}");
+        }
+        assert_eq!(Likeness::incompressible().weight("random"), 1.0);
+        assert_eq!(Likeness::incompressible().weight("mixed"), 0.0);
+        assert!(Likeness::of_frame(1 << 20, (1 << 20) + 80).is_some());
+        assert!(Likeness::of_frame(1 << 20, (1 << 20) - 1).is_none());
+        assert!(Likeness::of_frame(1 << 20, (1 << 20) + (1 << 16)).is_none(), "a codec that made it larger");
+    }
+}

@@ -87,9 +87,17 @@
 //!
 //! # Stability
 //!
-//! Interface version 1: a library built against any 1.x of this crate loads in any host of the
-//! same major. Additions arrive as extensions that are looked up by name ([`abi`]), never as changed tables. Until the
-//! accelerator plugins have been through it, version 1 may still change; then it is frozen.
+//! Interface version 1 is frozen. What an author can rely on:
+//!
+//! - A library built against any 1.x of this crate loads in every host of major version 1, older or newer. The tables of [`abi`] never
+//!   change, the checks of the project load plugins that were built on the day of the freeze.
+//! - Additions arrive as extensions that are looked up by name; one that the other side does not know is absent. `stream/1` and
+//!   `batch/1` are as frozen as the tables.
+//! - Sets are open where they may grow: hardware names, algorithms, [`Status`] values, [`Threads`]. Hosts treat what they do not know as the most
+//!   cautious value.
+//! - The safe half (traits, functions, constants) follows semantic versioning: a plugin's source that builds with 1.x builds with later 1.y.
+//!   What is not documented (`__private`, names in macros' expansions) may change.
+//! - The layout is checked at load, types compare by name and package: build against this crate, do not copy its types.
 
 mod codec;
 mod descriptor;

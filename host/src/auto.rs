@@ -24,6 +24,10 @@ const LEAST_BYTES: usize = 512;
 const HARDLY_SMALLER: f64 = 0.99;
 /// What the first codec that counts bytes must leave at most, for slower ones to be able to save what [`Objective::Speed`] asks.
 const HOPELESS: f64 = 0.97;
+/// What share of a sample, as a divisor, warms a codec up, or tells that it is too slow.
+const WARM_UP: usize = 4;
+/// Slower than the best by this factor on a part of the sample: not worth a trial on all of it.
+const CLEARLY_SLOWER: f64 = 1.2;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
 /// For [`Objective::Ratio`]: how near to the smallest, as a factor, the first trials must come for a longer one.
@@ -132,7 +136,7 @@ impl<'a> DataSample<'a> {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
-            Objective::Speed => (len / 256).clamp(64 * KIB, 256 * KIB),
+            Objective::Speed => (len / 512).clamp(48 * KIB, 128 * KIB),
             Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
             Objective::Ratio => 512 * KIB,
         }
@@ -339,41 +343,79 @@ impl<'a> Chooser<'a> {
         Ok(true)
     }
 
-    /// Filters to try everything with: none, and the best of those that fit what the data looks like.
+    /// Filters to try everything with, from a trial of those that fit what the data looks like: none, and the best; for speed only the
+    /// best, where something must be done to save enough.
     fn filters(&mut self, data: &[u8]) -> Vec<Filter> {
         if let Some(only) = self.wanted.filter {
             return vec![only];
         }
         let candidates = typed(data);
         let Some(scout) = self.scout().filter(|_| !candidates.is_empty()) else { return vec![Filter::None] };
-        let mut left = |filter| self.trial(&scout, filter, data, false).map_or(f64::INFINITY, |t| t.left());
-        let plain = left(Filter::None);
-        let tried = candidates.into_iter().map(|filter| (left(filter), filter));
-        let best =
-            tried.min_by(|a, b| a.0.total_cmp(&b.0)).filter(|(left, _)| *left < plain * (1.0 - LEAST_GAIN));
-        [Filter::None].into_iter().chain(best.map(|(_, filter)| filter)).collect()
+        let is_for_speed = self.wanted.objective == Objective::Speed;
+        let Some(plain) = self.trial(&scout, Filter::None, data, is_for_speed) else {
+            return vec![Filter::None];
+        };
+        let tried: Vec<Trial> =
+            candidates.into_iter().filter_map(|f| self.trial(&scout, f, data, is_for_speed)).collect();
+        let smaller = tried.iter().filter(|t| t.left() < plain.left() * (1.0 - LEAST_GAIN));
+        let saving = smaller.clone().filter(|t| t.saves());
+        if let Some(fastest) = saving.min_by(|a, b| a.compress_s.total_cmp(&b.compress_s))
+            && is_for_speed
+            && !plain.saves()
+        {
+            return vec![fastest.filter];
+        }
+        let smallest = smaller.min_by(|a, b| a.left().total_cmp(&b.left()));
+        [Filter::None].into_iter().chain(smallest.map(|t| t.filter)).collect()
     }
 
-    /// Fastest first, until nothing faster can come.
+    /// Fastest first, until nothing faster can come. A short trial tells whether a longer one is worth its time.
     fn fastest(&mut self, data: &[u8], filters: &[Filter]) {
         let mut best: Option<(Rung, f64)> = None;
         let mut is_hopeless = false;
+        let scout = self.scout();
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) || is_hopeless {
                 return;
             }
+            let Some(compressor) = self.compressor(&rung) else { continue };
             let mut least = f64::INFINITY;
             for filter in filters {
-                let Some(trial) = self.trial(&rung, *filter, data, true) else { continue };
+                let least_mb_s = best.as_ref().map_or(0.0, |(_, mb_s)| *mb_s);
+                let Some(trial) = self.trial_within(&compressor, &rung, *filter, data, least_mb_s) else {
+                    continue;
+                };
                 least = least.min(trial.left());
-                if trial.saves() && best.as_ref().is_none_or(|(_, s)| trial.compress_s < *s) {
-                    best = Some((rung.clone(), trial.compress_s));
+                if trial.saves() && trial.compress_mb_s() > least_mb_s {
+                    best = Some((rung.clone(), trial.compress_mb_s()));
                 }
                 self.trials.push(trial);
             }
-            let is_scout = self.scout().is_some_and(|scout| scout == rung);
+            let is_scout = scout.as_ref() == Some(&rung);
             is_hopeless = is_scout && best.is_none() && least > HOPELESS && self.may_store;
         }
+    }
+
+    /// A trial of `rung`; where it is clearly slower than `least_mb_s` on a quarter of the sample, of that quarter.
+    fn trial_within(
+        &mut self,
+        compressor: &Compressor,
+        rung: &Rung,
+        filter: Filter,
+        data: &[u8],
+        least_mb_s: f64,
+    ) -> Option<Trial> {
+        let decompresses = self.wanted.floors.min_decompress_mb_s.is_some();
+        let quarter = &data[..data.len() / WARM_UP];
+        let short = Runs { exact: true, decompresses };
+        let trial = measure(compressor, rung, filter, quarter, self.total, short, &mut self.buffers).ok()?;
+        if trial.compress_mb_s() * CLEARLY_SLOWER < least_mb_s {
+            return Some(trial);
+        }
+        let long = Runs { exact: false, decompresses };
+        let first = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
+        let again = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
+        Some(Trial { compress_s: first.compress_s.min(again.compress_s), ..again })
     }
 
     /// Fastest first, until compressing alone takes longer than the best takes in all.
@@ -468,7 +510,7 @@ fn measure(
 ) -> Result<Trial> {
     let clock = Clock::of(compressor);
     if runs.exact {
-        compress(compressor, filter, &data[..data.len() / 4], clock, buffers)?;
+        compress(compressor, filter, &data[..data.len() / WARM_UP], clock, buffers)?;
     }
     let (mut compress_s, len) = compress(compressor, filter, data, clock, buffers)?;
     if runs.exact {
@@ -501,7 +543,7 @@ fn compress(
     Buffers { filtered, out, frames, .. }: &mut Buffers,
 ) -> Result<(f64, usize)> {
     // Room for all frames: a buffer that grows loses what was in it.
-    let room = 4 * data.len() + (1 << 20);
+    let room = 4 * data.len() + (64 << 10);
     crate::buffer::resize(out, room.max(out.len()))
         .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
     frames.clear();

@@ -357,8 +357,8 @@ fn best<'a>(fitting: &[&'a Trial], objective: Objective, may_store: bool) -> Opt
     match objective {
         Objective::Speed => {
             let saving = fitting.iter().copied().filter(|t| t.saves());
-            let fastest = saving.min_by(|a, b| a.compress_s.total_cmp(&b.compress_s));
-            fastest.or_else(|| least(&|t| t.compress_s).filter(|_| !may_store))
+            let fastest = saving.max_by(|a, b| a.compress_mb_s().total_cmp(&b.compress_mb_s()));
+            fastest.or_else(|| least(&|t| -t.compress_mb_s()).filter(|_| !may_store))
         }
         Objective::Balanced => {
             least(&Trial::delivery_s).filter(|t| !may_store || t.delivery_s() < 1.0 / BALANCED_MB_S)
@@ -537,7 +537,7 @@ mod tests {
                 let Some(best) = best else { continue };
                 for t in &trials {
                     match objective {
-                        Objective::Speed => prop_assert!(!t.saves() || t.compress_s >= best.compress_s),
+                        Objective::Speed => prop_assert!(!t.saves() || t.compress_mb_s() <= best.compress_mb_s()),
                         Objective::Balanced => prop_assert!(t.delivery_s() >= best.delivery_s()),
                         Objective::Ratio => prop_assert!(t.left() * (1.0 + AS_SMALL) >= best.left()),
                     }

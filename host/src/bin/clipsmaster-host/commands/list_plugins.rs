@@ -75,17 +75,20 @@ fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"))
 }
 
-/// Why some cannot be used, below the table.
+/// Why some cannot be used, below the table; those with the same reason together.
 fn notes(lines: &[&Listed]) -> String {
-    let bad = lines.iter().filter(|l| !l.verdict.is_ok());
-    let notes: Vec<String> = bad
-        .map(|l| {
-            let remedy =
-                if l.verdict.remedy.is_empty() { String::new() } else { format!("; {}", l.verdict.remedy) };
-            format!("{}: {}: {}{remedy}\n", l.implementation, l.verdict.state, l.verdict.reason)
-        })
-        .collect();
-    if notes.is_empty() { String::new() } else { format!("\n{}", notes.concat()) }
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
+    for l in lines.iter().filter(|l| !l.verdict.is_ok()) {
+        let remedy =
+            if l.verdict.remedy.is_empty() { String::new() } else { format!("; {}", l.verdict.remedy) };
+        let why = format!("{}: {}{remedy}", l.verdict.state, l.verdict.reason);
+        match notes.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, names)) => names.push(&l.implementation),
+            None => notes.push((why, vec![&l.implementation])),
+        }
+    }
+    let notes: String = notes.iter().map(|(why, names)| format!("{}: {why}\n", names.join(", "))).collect();
+    if notes.is_empty() { notes } else { format!("\n{notes}") }
 }
 
 fn details(l: &Listed) -> String {

@@ -4,7 +4,7 @@
 mod support;
 
 use clipsmaster_host::{
-    Compressor, Config, Error, Host, Progress, Request, State, Trust,
+    Benchmarks, Compressor, Config, Error, Host, Progress, Request, State, Trust,
     pipeline::{self, CompressOptions},
 };
 use clipsmaster_tests::FAIL_FILE_VARIABLE;
@@ -140,6 +140,19 @@ fn of_two_plugins_with_one_id_the_first_found_wins() {
     fs::remove_file(before.join("libtwin_b.so")).expect("remove");
     host.refresh().expect("refresh");
     assert_eq!(states(&host), [(false, State::Ok), (false, State::Shadowed)]);
+}
+
+#[test]
+fn one_that_dies_while_it_is_measured_is_out_and_the_others_are_measured() {
+    let scratch = Scratch::new();
+    scratch.plugins(&["store", "crash_when_measured"]);
+    let host = open(Config { benchmarks: Benchmarks::OnOpen, ..scratch.config() });
+    let list = host.list();
+    let (bad, good) = (line_of(&list, "crash_when_measured"), line_of(&list, "store"));
+    assert_eq!(bad.verdict.state, State::Quarantined, "{bad:?}");
+    assert!(bad.verdict.reason.contains("measuring store/cpu/crash-when-measured"), "{bad:?}");
+    assert!(good.verdict.is_ok() && good.compress_mb_s.is_some_and(|speed| speed > 0.0), "{good:?}");
+    assert_eq!(good.rank, Some(1));
 }
 
 /// Ids of the plugins that the command lists in quarantine.

@@ -54,6 +54,7 @@ const EXPECTED: &[(&str, State, &str)] = &[
 
 /// Libraries with tests of their own, here and in `lifecycle`.
 const ELSEWHERE: &[&str] = &[
+    "crash_when_measured",
     "double_cuda",
     "double_nvcomp",
     "fails_after_load",

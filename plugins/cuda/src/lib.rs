@@ -12,6 +12,8 @@ mod codec;
 mod device;
 mod engine;
 mod gzip;
+#[cfg(test)]
+mod layout;
 mod lz4;
 mod nvcomp;
 mod pieces;

@@ -1,18 +1,12 @@
 //! Figures of the container: what it costs, how fast it decompresses, how fast recovery data is made.
 
-use super::{Answer, MIB, host, median, timed, watched};
+use super::{Answer, MIB, host, median, rounds, timed, watched};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
-
-/// Runs of each command; fewer where `CLIPSMASTER_FIGURES_ROUNDS` says so.
-fn rounds() -> usize {
-    const ROUNDS: usize = 7;
-    std::env::var("CLIPSMASTER_FIGURES_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS).max(1)
-}
 
 pub(super) fn figures(input: &Path, scratch: &Path) -> Answer<()> {
     let work = Work { input: input.to_owned(), scratch: scratch.to_owned() };

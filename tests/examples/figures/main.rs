@@ -1,4 +1,4 @@
-//! Prints the project's figures: call overhead, start-up, scaling and memory of `compress`, the container.
+//! Prints the project's figures: call overhead, start-up, scaling and memory of `compress`, the container, gzip beside its peers.
 //!
 //!     cargo build --release
 //!     cargo run --release -p clipsmaster-tests --example figures -- CORPUS_DIR
@@ -7,6 +7,7 @@
 //! valgrind's callgrind, which must be installed for that part. Runs that are compared are interleaved, and medians are shown.
 
 mod container;
+mod gzip;
 
 use clipsmaster_plugin_api::{Options, abi::import};
 use std::{
@@ -34,8 +35,15 @@ fn main() -> Answer<()> {
     let done =
         call_overhead(&input).and_then(|()| start_up(&scratch)).and_then(|()| scaling(&input, &scratch));
     let done = done.and_then(|()| container::figures(&input, &scratch));
+    let done = done.and_then(|()| gzip::figures(&input, &scratch));
     fs::remove_dir_all(&scratch)?;
     done
+}
+
+/// Runs of each command; fewer where `CLIPSMASTER_FIGURES_ROUNDS` says so.
+fn rounds() -> usize {
+    const ROUNDS: usize = 7;
+    std::env::var("CLIPSMASTER_FIGURES_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS).max(1)
 }
 
 /// Folder of the release build: two above this example.

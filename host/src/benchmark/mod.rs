@@ -122,6 +122,10 @@ impl<'a> Entrant<'a> {
             && seconds / bytes as f64 * size as f64 <= PATIENCE_S
     }
 
+    fn implementation(&self) -> String {
+        self.contender.codec.descriptor().implementation()
+    }
+
     fn is_default(&self) -> bool {
         self.level == self.contender.codec.descriptor().levels.default
     }
@@ -143,17 +147,23 @@ fn round_robin(
     found: &mut dyn FnMut(Event),
 ) {
     let size = pieces.first().map_or(0, |p| p.len());
-    let usual = frames_by.and_then(|codec| {
+    // Its own frames are what the writer of the usual ones decodes in any case.
+    let writer = frames_by.map(|codec| codec.descriptor().implementation());
+    let decodes_usual = |e: &Entrant<'_>| e.is_default() && Some(e.implementation()) != writer;
+    let usual = frames_by.filter(|_| entrants.iter().any(|e| decodes_usual(e))).and_then(|codec| {
+        if let Some(e) = entrants.iter().find(|e| Some(e.implementation()) == writer) {
+            found(Event::Turn(e.contender.number));
+        }
         let level = codec.descriptor().levels.default;
         frames(&mut codec.open(level, &Options::default()).ok()?, Clock::Processors, pieces).ok()
     });
     let mut buffer = Vec::new();
     let mut runs = Vec::new();
     for (i, e) in entrants.iter_mut().enumerate().filter(|(_, e)| !e.has_failed) {
-        let id = e.contender.codec.descriptor().implementation();
+        let id = e.implementation();
         found(Event::Turn(e.contender.number));
         found(Event::Step(format!("measuring {id} at level {} on {kind}", e.level)));
-        let usual = usual.as_deref().filter(|_| e.is_default());
+        let usual = usual.as_deref().filter(|_| decodes_usual(e));
         match Run::prepare(e, pieces, usual, &mut buffer) {
             Ok(run) => runs.push((i, run)),
             Err(why) => {

@@ -1,7 +1,7 @@
 //! Fills in missing measurements: all implementations of one algorithm in turns, in a child process.
 
 use super::{
-    Entry, Progress, ProgressFn, Registry, Snapshot, prove,
+    Entry, Progress, ProgressFn, Registry, prove,
     proving::peers_of,
     report::{Cell, CodecReport, PluginReport},
 };
@@ -13,7 +13,12 @@ use crate::{
         protocol::{self, Event, Peer, Plan, Task},
     },
 };
-use std::{cell::Cell as Shared, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cell::Cell as Shared,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(900) };
 
@@ -50,15 +55,19 @@ impl Registry {
     pub(crate) fn measure_missing(&self, progress: ProgressFn<'_>) -> Result<()> {
         let snapshot = self.snapshot();
         let mut groups: BTreeMap<&str, Vec<Job>> = BTreeMap::new();
+        let mut missing = BTreeSet::new();
         for (entry, codec) in crate::host::usable(&snapshot) {
             let i = &codec.info;
+            if codec.cells.is_empty() || codec.machine != benchmark::machine_key(&i.device) {
+                missing.insert(i.algorithm.as_str());
+            }
             let mut levels = vec![i.level_min, i.level_default, i.level_max];
             levels.dedup();
             let job = Job { entry: Arc::clone(entry), codec: i.index, levels };
             groups.entry(&i.algorithm).or_default().push(job);
         }
-        let missing = groups.into_values().filter(|jobs| jobs.iter().any(|job| self.is_missing(job)));
-        self.measure(missing.collect(), &benchmark::SIZES, progress)
+        groups.retain(|algorithm, _| missing.contains(algorithm));
+        self.measure(groups.into_values().collect(), &benchmark::SIZES, progress)
     }
 
     /// Measures further levels of implementations of one algorithm, briefly.
@@ -87,8 +96,10 @@ impl Registry {
         let _lock = self.cache.lock_benchmark().map_err(Error::io("lock", self.cache.root()))?;
         let total = groups.len();
         for (done, jobs) in groups.into_iter().enumerate() {
-            // Another host may have measured it while this one waited for the lock.
-            if !jobs.iter().any(|job| self.is_missing(job)) {
+            // Another host may have measured it while this one waited for the lock; a plugin may be out since another codec of it was measured.
+            let jobs = jobs.into_iter().filter_map(|job| Some((self.is_missing(&job)?, job)));
+            let (is_missing, jobs): (Vec<bool>, Vec<Job>) = jobs.unzip();
+            if !is_missing.contains(&true) {
                 continue;
             }
             let tell = |name: &str| progress(Progress::Measuring { done, total, name: name.to_owned() });
@@ -125,11 +136,12 @@ impl Registry {
             for (number, job) in jobs.iter().enumerate() {
                 self.note(job, number, &answer);
             }
-            let mut ended = self.current(&jobs[turn.get().min(jobs.len() - 1)].entry);
+            let last = turn.get().min(jobs.len() - 1);
+            let mut ended = self.current(&jobs[last].entry);
             if !prove::apply_ending(&mut ended, &answer) {
                 return Ok(());
             }
-            let out = jobs.remove(turn.get().min(jobs.len() - 1));
+            let out = jobs.remove(last);
             let _ = self.cache.store_report(&out.entry.hash, &ended);
             self.update(&out.entry.hash, &ended);
         }
@@ -160,15 +172,14 @@ impl Registry {
         self.update(&job.entry.hash, &report);
     }
 
-    /// Whether there are levels without measurements, once it is brought up to date with the cache.
-    fn is_missing(&self, job: &Job) -> bool {
+    /// Whether there are levels without measurements, once it is brought up to date with the cache; `None` where it may not be used.
+    fn is_missing(&self, job: &Job) -> Option<bool> {
         let report = self.current(&job.entry);
         self.update(&job.entry.hash, &report);
         let codec = &report.codecs[job.codec];
         let is_known = codec.machine == benchmark::machine_key(&codec.info.device);
-        report.verdict.is_ok()
-            && codec.verdict.is_ok()
-            && !(is_known && job.levels.iter().all(|l| codec.cells.iter().any(|c| c.level == *l)))
+        let is_measured = is_known && job.levels.iter().all(|l| codec.cells.iter().any(|c| c.level == *l));
+        (report.verdict.is_ok() && codec.verdict.is_ok()).then_some(!is_measured)
     }
 
     /// What the cache says, or else what this host knows.
@@ -182,7 +193,7 @@ impl Registry {
 
     /// The reference of `algorithm`, where a child can load it.
     fn reference(&self, algorithm: &str) -> Option<Peer> {
-        let snapshot: Arc<Snapshot> = self.snapshot();
+        let snapshot = self.snapshot();
         let mut peers = snapshot.entries.iter().flat_map(|e| peers_of(e));
         let found = peers.find(|(c, _)| c.info.algorithm == algorithm && prove::is_reference(c));
         found.map(|(_, peer)| peer)

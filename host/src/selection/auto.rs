@@ -308,7 +308,8 @@ fn bits_by_place(lanes: &[[u32; 256]], places: usize) -> f64 {
     (0..places).map(|place| bits(&merged(place))).sum::<f64>() / places as f64
 }
 
-fn bits(counts: &[u32; 256]) -> f64 {
+/// Entropy of bytes that come so often (Shannon, order 0), in bits per byte.
+pub(super) fn bits(counts: &[u32; 256]) -> f64 {
     let total: f64 = counts.iter().copied().map(f64::from).sum();
     let share = |count: &u32| f64::from(*count) / total;
     counts.iter().filter(|c| **c > 0).map(|c| -share(c) * share(c).log2()).sum()

@@ -3,6 +3,7 @@
 //! Two libraries that take the same time on text may differ twofold on weights or images. What tells the kinds apart for compressors is
 //! how unevenly bytes are distributed and how much repeats within a short distance; both are had from a few pages in microseconds.
 
+use super::auto::bits;
 use crate::benchmark::data::Kind;
 use std::sync::OnceLock;
 
@@ -104,13 +105,11 @@ fn kinds() -> &'static [Features] {
 }
 
 fn entropy(page: &[u8]) -> f64 {
-    let mut counts = [0_u16; 256];
+    let mut counts = [0; 256];
     for byte in page {
         counts[usize::from(*byte)] += 1;
     }
-    let share = |count: u16| f64::from(count) / page.len() as f64;
-    let bits: f64 = counts.iter().filter(|c| **c > 0).map(|c| -share(*c) * share(*c).log2()).sum();
-    bits / 8.0
+    bits(&counts) / 8.0
 }
 
 /// Share of bytes in greedy matches with what came before, as the fastest compressors look for them.

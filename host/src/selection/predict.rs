@@ -1,14 +1,15 @@
 //! From measured cells to a predicted time and ratio. Pure arithmetic over one implementation's cells at one level.
 
 use super::{Direction, Likeness};
-use crate::{benchmark::MIXED, registry::report::Cell};
+use crate::{
+    benchmark::{MIXED, data::Kind},
+    registry::report::Cell,
+};
 use std::collections::BTreeMap;
 
 /// Kinds whose ratio counts: `random` cannot shrink, and `mixed` contains it.
 const RATIO_KINDS: [&str; 5] = ["text", "log", "binary", "floats", "image"];
 
-/// The kind that cannot.
-const RANDOM: &str = "random";
 /// Shortest time that counts, in seconds.
 const SHORTEST_S: f64 = 1e-9;
 
@@ -107,7 +108,8 @@ impl Point {
             Some(likeness) if c.kind != MIXED => likeness.weight(&c.kind),
             _ => 1.0,
         };
-        let shrinks = |c: &Cell| if likeness.is_none() && c.kind == RANDOM { 0.0 } else { weight(c) };
+        let shrinks =
+            |c: &Cell| if likeness.is_none() && c.kind == Kind::Random.name() { 0.0 } else { weight(c) };
         let sum = |weight: &dyn Fn(&Cell) -> f64, f: &dyn Fn(&Cell) -> f64| {
             cells.iter().map(|c| weight(c) * f(c)).sum::<f64>()
         };

@@ -55,27 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
     let asked = asked(&host, arguments)?;
-    let mut jobs = Jobs::default();
-    let mut reports = Vec::new();
-    let outcome = each(&inputs, |path| {
-        let mut input = Input::open(path, "compress")?;
-        let choice = match &asked {
-            Asked::Plan(_) => None,
-            Asked::Auto(wanted) => {
-                let sampled = sampled(&mut input, DataSample::head_bytes(wanted.objective), |sample| {
-                    host.choose_for(&sample, wanted)
-                })?;
-                Some(sampled)
-            }
-        };
-        let chosen = choice.as_ref().map(Plan::of);
-        let plan = match (&chosen, &asked) {
-            (Some(plan), _) | (None, Asked::Plan(plan)) => plan,
-            (None, Asked::Auto(_)) => return Ok(()),
-        };
-        let likeness = sampled(&mut input, Likeness::SAMPLE_BYTES as usize, |sample| {
-            sample.likeness().map_err(clipsmaster_host::Error::io("read", path))
-        })?;
+    let job = |plan: &Plan, likeness: Option<Likeness>| -> Result<(Request, CompressOptions), Failure> {
         let request = Request {
             level: plan.level,
             hardware: hardware(arguments),
@@ -84,7 +64,6 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
             likeness,
             ..Request::new(&plan.algorithm)
         };
-        let compressor = jobs.compressor(&host, &request)?;
         let options = CompressOptions {
             chunk_bytes,
             threads: arguments.limits.threads(),
@@ -95,6 +74,35 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
             verify: arguments.verify,
             ..CompressOptions::default()
         };
+        Ok((request, options))
+    };
+    if let Asked::Plan(plan) = &asked {
+        // What cannot be done to any input is told once, before one is opened.
+        host.compressor(&job(plan, None)?.0)?;
+    }
+    let mut compressors = Compressors::default();
+    let mut reports = Vec::new();
+    let outcome = each(&inputs, |path| {
+        let mut input = Input::open(path, "compress")?;
+        let (chosen, choice);
+        let plan = match &asked {
+            Asked::Plan(plan) => {
+                choice = None;
+                plan
+            }
+            Asked::Auto(wanted) => {
+                let head_bytes = DataSample::head_bytes(wanted.objective);
+                let best = sampled(&mut input, head_bytes, |sample| host.choose_for(&sample, wanted))?;
+                chosen = Plan::of(&best);
+                choice = Some(best);
+                &chosen
+            }
+        };
+        let likeness = sampled(&mut input, Likeness::SAMPLE_BYTES as usize, |sample| {
+            sample.likeness().map_err(clipsmaster_host::Error::io("read", path))
+        })?;
+        let (request, options) = job(plan, likeness)?;
+        let compressor = compressors.get(&host, &request)?;
         reports.push(compress(common, arguments, &host, (&compressor, options), path, input, choice)?);
         Ok(())
     });
@@ -190,10 +198,10 @@ fn sampled<T>(
 
 /// The compressors in use: what one has set up serves the next file, too.
 #[derive(Default)]
-struct Jobs(HashMap<(String, i32), Rc<Compressor>>);
+struct Compressors(HashMap<(String, i32), Rc<Compressor>>);
 
-impl Jobs {
-    fn compressor(&mut self, host: &Host, request: &Request) -> Result<Rc<Compressor>, Failure> {
+impl Compressors {
+    fn get(&mut self, host: &Host, request: &Request) -> Result<Rc<Compressor>, Failure> {
         let new = host.compressor(request)?;
         let key = (new.implementation().to_owned(), new.level());
         Ok(Rc::clone(self.0.entry(key).or_insert_with(|| Rc::new(new))))

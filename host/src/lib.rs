@@ -35,6 +35,7 @@ pub mod health;
 mod host;
 mod list;
 pub mod pipeline;
+pub mod pressure;
 mod probe;
 mod registry;
 mod regret;

@@ -1,16 +1,19 @@
 //! How short of memory the system is, so that what holds memory can give some up in time.
 //!
 //! Data goes one way: [`Sources`] reads a few small files of the kernel into a [`Reading`]; a [`Gauge`] turns readings
-//! into a [`Pressure`] that does not flap. Nothing here decides what to do about it, starts a thread, or knows how often it
-//! is asked.
+//! into a [`Pressure`] that does not flap; a [`Watch`] tells subscribers when that changes. Nothing here decides what to
+//! do about it, starts a thread, or knows how often it is asked.
 //!
 //! ```no_run
-//! use clipsmaster_host::pressure::{Gauge, Sources};
+//! use clipsmaster_host::pressure::{Pressure, Sources, Watch};
 //!
-//! let (sources, mut gauge) = (Sources::of_system(), Gauge::new());
+//! let (sources, watch) = (Sources::of_system(), Watch::new());
+//! let _subscription = watch.subscribe(|pressure| {
+//!     if pressure >= Pressure::High { /* compress harder */ }
+//! });
 //! // Every second or so:
 //! if let Some(reading) = sources.read() {
-//!     gauge.update(&reading);
+//!     watch.observe(&reading);
 //! }
 //! ```
 
@@ -20,9 +23,11 @@ mod gauge;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use gauge::Gauge;
 pub use sources::Sources;
+pub use watch::{Subscription, Watch};
 
 use serde::Serialize;
 use std::fmt;

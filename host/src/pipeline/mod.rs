@@ -27,6 +27,7 @@ pub(crate) use indexed::{decode_or_mend, decompress as decompress_indexed};
 pub(crate) use ordered::{Lanes, ordered};
 pub(crate) use sequential::decompress as decompress_sequential;
 
+use crate::pressure::Sources;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -111,15 +112,8 @@ pub(crate) fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<
     Ok(len)
 }
 
-/// Memory that may be used without asking, in bytes: half of what the machine and the control group have left (meminfo(5)
-/// `MemAvailable`, cgroup v2 `memory.max`).
+/// Memory that may be used without asking, in bytes: half of what the machine and the control groups have left
+/// ([`Sources::free_bytes`]), or of 1 GiB where that cannot be told.
 pub fn default_memory_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
-    let kib = available.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-    let machine = kib.map_or(1 << 30, |k| k << 10);
-    let number = |path| std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse::<u64>().ok());
-    let group = number("/sys/fs/cgroup/memory.max").unwrap_or(u64::MAX);
-    let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-    machine.min(group.saturating_sub(used)) / 2
+    Sources::of_system().free_bytes().unwrap_or(1 << 30) / 2
 }

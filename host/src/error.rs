@@ -1,5 +1,6 @@
 //! The host's errors. Each says what failed, on what, what there was instead, and what to do.
 
+use crate::policy::Problem;
 use clipsmaster_plugin_api as api;
 use std::{
     fmt, io,
@@ -96,6 +97,31 @@ pub enum Error {
         "no probe helper: {0}; call clipsmaster_host::probe_entry() first thing in main, or put clipsmaster-host beside the program, or set CLIPSMASTER_PROBE_HELPER"
     )]
     NoProbeHelper(String),
+    /// A resource does not fit into the budget of a store, whatever is compressed.
+    #[error(
+        "no room for {resource} ({}): {} of {} are taken; {why}; raise the budget, or remove what is not needed",
+        crate::size::binary(*bytes), crate::size::binary(*held), crate::size::binary(*budget)
+    )]
+    StoreFull {
+        /// Its id.
+        resource: String,
+        /// Its size, in bytes.
+        bytes: u64,
+        /// What the store holds, in bytes.
+        held: u64,
+        /// What it may hold, in bytes.
+        budget: u64,
+        /// Who holds it, and what would help.
+        why: String,
+    },
+    /// Something went wrong with a resource of a store.
+    #[error("resource {resource}: {source}")]
+    Resource {
+        /// Its id.
+        resource: String,
+        /// What went wrong.
+        source: Box<Self>,
+    },
     /// The configuration cannot be used.
     #[error("{}: {problem}", path.display())]
     Config {
@@ -104,6 +130,14 @@ pub enum Error {
         /// What is wrong in it, and where.
         problem: String,
     },
+    /// A policy file cannot be used.
+    #[error("{}", policy_problems(path, problems))]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Everything that makes it unusable.
+        problems: Vec<Problem>,
+    },
 }
 
 impl Error {
@@ -111,6 +145,11 @@ impl Error {
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// What went wrong with the resource of that name.
+    pub(crate) fn of_resource(self, resource: String) -> Self {
+        Self::Resource { resource, source: Box::new(self) }
     }
 
     /// A codec's error as the host's: damage where the input is to blame.
@@ -122,6 +161,19 @@ impl Error {
             }
             _ => Self::Codec { implementation, source },
         }
+    }
+}
+
+/// The first few problems; the command tells all.
+fn policy_problems(path: &Path, problems: &[Problem]) -> String {
+    const SHOWN: usize = 3;
+    let shown: String = problems.iter().take(SHOWN).map(|p| p.render(path)).collect();
+    let name = path.display();
+    match problems.len().saturating_sub(SHOWN) {
+        0 => format!("cannot use the policy file {name}\n{}", shown.trim_end()),
+        more => format!(
+            "cannot use the policy file {name}\n{shown}and {more} more; `clipsmaster-host policy verify {name}` lists all"
+        ),
     }
 }
 

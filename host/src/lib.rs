@@ -35,12 +35,14 @@ pub mod health;
 mod host;
 mod list;
 pub mod pipeline;
+pub mod policy;
 pub mod pressure;
 mod probe;
 mod registry;
 mod regret;
 pub mod selection;
 pub mod size;
+mod spelling;
 mod sync;
 mod validate;
 
@@ -60,6 +62,7 @@ pub use filter::Filter;
 pub use formats::DETECT_BYTES;
 pub use host::Host;
 pub use list::Listed;
+pub use policy::{Policies, Policy, PolicyFiles, PolicySet, Priority};
 pub use probe::probe_entry;
 pub use registry::{
     CasesOf, Entry, Progress, ProgressFn, Snapshot,

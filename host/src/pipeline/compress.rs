@@ -15,10 +15,13 @@ use crate::{
     filter::Filter,
     size,
 };
+use serde::Serialize;
 use std::{
+    fmt,
     io::{self, Read, Write},
     path::PathBuf,
     slice,
+    str::FromStr,
     time::Instant,
 };
 use twox_hash::XxHash3_128;
@@ -46,7 +49,8 @@ impl Container {
 }
 
 /// What is to be done before the codec.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(into = "String")]
 pub enum Filtering {
     /// The same to every chunk.
     Always(Filter),
@@ -63,6 +67,32 @@ impl Default for Filtering {
 impl Filtering {
     fn is_none(self) -> bool {
         self == Self::default()
+    }
+}
+
+impl fmt::Display for Filtering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always(filter) => write!(f, "{filter}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+impl From<Filtering> for String {
+    fn from(filtering: Filtering) -> Self {
+        filtering.to_string()
+    }
+}
+
+impl FromStr for Filtering {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Always).map_err(|e| format!("{e}, and auto"))
     }
 }
 

@@ -37,15 +37,26 @@ impl FileIdentity {
     /// # Errors
     /// When it cannot be examined.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let m = file.metadata()?;
+        file.metadata().map(|m| Self::new(&m))
+    }
+
+    /// Identity of the file that `path` names, or leads to.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be examined.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|m| Self::new(&m))
+    }
+
+    fn new(m: &fs::Metadata) -> Self {
         let ns = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
-        Ok(Self {
+        Self {
             dev: m.dev(),
             inode: m.ino(),
             size: m.size(),
             mtime_ns: ns(m.mtime(), m.mtime_nsec()),
             ctime_ns: ns(m.ctime(), m.ctime_nsec()),
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::{algorithm::STORE, filter::Filter};
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Share of the original that must be saved for [`Objective::Speed`] to compress at all.
 pub const LEAST_SAVING: f64 = 0.10;
@@ -48,6 +48,16 @@ impl fmt::Display for Objective {
             Self::Balanced => "balanced",
             Self::Ratio => "ratio",
         })
+    }
+}
+
+impl FromStr for Objective {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Speed, Self::Balanced, Self::Ratio];
+        let found = all.into_iter().find(|o| o.to_string() == text);
+        found.ok_or_else(|| format!("`{text}` is no objective; there are speed, balanced, ratio"))
     }
 }
 

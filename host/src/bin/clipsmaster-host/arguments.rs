@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
-    Benchmarks, Config, Direction, Error, Filter, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
+    Benchmarks, Config, Direction, Error, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
     pipeline::{Filtering, OnDamage},
     size,
 };
@@ -211,7 +211,7 @@ pub(crate) struct CompressArguments {
     pub container: Wrapping,
     /// What is done before the codec: `none`, `shuffle2`, `shuffle4`, `shuffle8` (bytes of numbers of so many bytes are put side by
     /// side), or `auto`; makes a .cmc file [default: none; auto with --algorithm auto]
-    #[arg(long, value_parser = filtering, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER")]
     pub filter: Option<Filtering>,
     /// Decode each frame and compare it before it is written
     #[arg(long)]
@@ -223,7 +223,7 @@ pub(crate) struct CompressArguments {
 /// What `--algorithm auto` chooses by.
 #[derive(Args, Debug)]
 pub(crate) struct AutoArguments {
-    /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 100 MB/s and
+    /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 50 MB/s and
     /// decompress) or `ratio` (the smallest) [default: balanced]
     #[arg(long, value_enum)]
     pub objective: Option<Aim>,
@@ -309,14 +309,6 @@ impl From<Damage> for OnDamage {
             Damage::Zero => Self::Zero,
         }
     }
-}
-
-/// Reads a filter's name, or `auto`.
-fn filtering(text: &str) -> Result<Filtering, String> {
-    if text == "auto" {
-        return Ok(Filtering::Auto);
-    }
-    text.parse::<Filter>().map(Filtering::Always).map_err(|e| format!("{e}, and auto"))
 }
 
 /// Reads `START..END`, either of which may be left out.

@@ -43,7 +43,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         let code = match &e {
-            Error::Usage(_) | Error::Config { .. } => code::USAGE,
+            Error::Usage(_) | Error::Config { .. } | Error::Policy { .. } => code::USAGE,
             Error::Damaged { .. }
             | Error::UnknownFormat { .. }
             | Error::Mismatch(_)

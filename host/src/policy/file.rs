@@ -1,0 +1,116 @@
+//! Policy files on the disk: read with a limit, written whole or not at all.
+
+use super::problem::{Place, Problem, with_lines};
+use crate::{Error, Result, registry::cache::FileIdentity, size};
+use rustix::fs::OFlags;
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Largest policy file, in bytes: a hundred times what is needed.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// The text, or why it is none.
+    pub text: Result<String, Problem>,
+    /// Which file it was.
+    pub identity: FileIdentity,
+}
+
+/// Reads the file `path`; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Contents>> {
+    // Opening a pipe must not wait for a writer.
+    let open = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let file = match open {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    let meta = file.metadata().map_err(Error::io("read", path))?;
+    if !meta.is_file() {
+        return Err(Error::Usage(format!("{} is no regular file; a policy file is one", path.display())));
+    }
+    let identity = FileIdentity::of(&file).map_err(Error::io("read", path))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    let text = if bytes.len() as u64 > MAX_FILE_BYTES {
+        let (is, most) = (size::binary(meta.len().max(bytes.len() as u64)), size::binary(MAX_FILE_BYTES));
+        Err(Problem::error(Place::START, format!("the file is {is} large; a policy file is {most} at most")))
+    } else {
+        decode(bytes)
+    };
+    Ok(Some(Contents { text, identity }))
+}
+
+fn decode(bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(e.as_bytes());
+        let before = String::from_utf8_lossy(&e.as_bytes()[..at]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let byte = e.as_bytes()[at];
+        let message = format!("the byte {byte:#04x} is no UTF-8; save the file as UTF-8");
+        let found = with_lines(vec![Problem::error(Place { line, column }, message)], &text).pop();
+        found.unwrap_or_else(|| Problem::error(Place { line, column }, "no UTF-8"))
+    })
+}
+
+/// Writes `text` to the file `path`, or the file that it links to: whole, or not at all. The folder is made where there is none, the
+/// mode of a file that is there stays, and what others wrote since `before` was read is not lost.
+pub(super) fn write(path: &Path, text: &str, before: Option<FileIdentity>) -> Result<()> {
+    let target = target(path)?;
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+    let mode = fs::metadata(&target).ok().map(|m| m.permissions().mode() & 0o7777);
+    let temporary = temporary_name(&target);
+    let written = write_new(&temporary, text, mode).and_then(|()| {
+        if FileIdentity::at(&target).ok() != before {
+            return Err(io::Error::other("it was changed by somebody else in the meantime; try again"));
+        }
+        fs::rename(&temporary, &target)?;
+        // The new name survives a loss of power, where the file system can do that for folders.
+        let _ = File::open(folder).and_then(|f| f.sync_all());
+        Ok(())
+    });
+    written.map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path)(e)
+    })
+}
+
+fn write_new(temporary: &Path, text: &str, mode: Option<u32>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+    if let Some(mode) = mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The file that is written when `path` is: links lead to it, also when it is not there yet.
+fn target(path: &Path) -> Result<PathBuf> {
+    /// As the kernel has it (path_resolution(7)).
+    const MOST_LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(Error::Usage(format!("{} is a link that leads in a circle", path.display())))
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}

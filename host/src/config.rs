@@ -3,7 +3,10 @@
 //!
 //! Layers, later ones win: defaults, the user's `config.yaml`, the environment, the application.
 
-use crate::{Error, Result, algorithm};
+use crate::{
+    Error, Result, algorithm,
+    policy::{self, PolicyFiles},
+};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +49,7 @@ pub struct Config {
     pub standard_dirs: bool,
     /// Folder for private copies of plugins, verdicts and measurements. `None`: a temporary one, forgotten at exit.
     pub cache_dir: Option<PathBuf>,
-    /// Folder of `config.yaml` and `allowlist`.
+    /// Folder of `config.yaml` and `allowlist`, and of the user's `compression_layers.yaml`.
     pub config_dir: Option<PathBuf>,
     /// Which plugin files may be loaded.
     pub trust: Trust,
@@ -58,6 +61,8 @@ pub struct Config {
     pub pins: BTreeMap<String, String>,
     /// Implementations never chosen unless asked for by name.
     pub disabled: BTreeSet<String>,
+    /// Where policies come from. An application names its project's file, if it has one.
+    pub policy_files: PolicyFiles,
     /// Longest silence of a probe child, where the built-in deadlines are longer. For tests of plugins that hang: a
     /// machine under load needs the built-in ones.
     #[doc(hidden)]
@@ -98,6 +103,7 @@ impl Config {
             cache_dir: from_var("CLIPSMASTER_CACHE_DIR")
                 .or_else(|| xdg("XDG_CACHE_HOME", ".cache"))
                 .filter(|_| !raised),
+            policy_files: PolicyFiles { user: config_dir.as_deref().map(policy::user_file), project: None },
             config_dir,
             probe_helper: from_var("CLIPSMASTER_PROBE_HELPER").filter(|_| !raised),
             trust: file.trust.unwrap_or_default(),

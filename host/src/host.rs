@@ -3,6 +3,7 @@
 use crate::{
     Benchmarks, Config, Error, Likeness, Result, algorithm,
     compressor::{Compressor, Link, Metadata},
+    policy::Policies,
     registry::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
         report::{CodecReport, PluginReport, State},
@@ -26,6 +27,8 @@ use std::{
 pub struct Host {
     registry: Arc<Registry>,
     background: Mutex<Option<JoinHandle<()>>>,
+    /// Opened when they are first asked for.
+    pub(crate) policies: Mutex<Option<Arc<Policies>>>,
 }
 
 impl Host {
@@ -42,7 +45,8 @@ impl Host {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(config: Config, progress: ProgressFn<'_>) -> Result<Self> {
-        let host = Self { registry: Arc::new(Registry::new(config)?), background: Mutex::default() };
+        let registry = Arc::new(Registry::new(config)?);
+        let host = Self { registry, background: Mutex::default(), policies: Mutex::default() };
         host.refresh_with(progress)?;
         Ok(host)
     }

@@ -3,7 +3,7 @@
 use super::{
     PolicySet,
     file::{self, Contents},
-    problem::Problem,
+    problem::{Problem, with_lines},
     set::Layer,
 };
 use crate::{Error, Result, registry::cache::FileIdentity, sync::lock};
@@ -73,6 +73,8 @@ impl PolicySet {
         let refused = |problems: Vec<Problem>| Error::Policy { path: path.to_owned(), problems };
         let text = contents.text.map_err(|problem| refused(vec![problem]))?;
         let (set, mut problems) = self.over(&text, layer, path);
+        problems.extend(set.problems_of(layer, None));
+        let mut problems = with_lines(problems, &text);
         problems.retain(Problem::is_error);
         if problems.is_empty() { Ok(set) } else { Err(refused(problems)) }
     }

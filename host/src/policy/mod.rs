@@ -2,10 +2,12 @@
 //!
 //! Policies come from files in layers ([`PolicyFiles`]), later ones over earlier ones, key by key. Data goes one way: a file's text
 //! becomes a `tree`, `shape` makes a layer and a list of [`Problem`]s of it, [`PolicySet`] merges layers, and [`Policies`] holds the
-//! set in force and follows its files. `edit` changes a text and leaves what the user wrote around it as it is. Only `file`, `live` and `store`
+//! set in force and follows its files. `edit` changes a text and leaves what the user wrote around it as it is. Only `file` and `live`
 //! touch the disk.
 
+mod apply;
 mod file;
+mod installed;
 mod key;
 mod live;
 mod problem;
@@ -14,10 +16,13 @@ mod shape;
 mod tree;
 
 pub use file::MAX_FILE_BYTES;
+pub use installed::{Finding, Installed};
 pub use key::{Key, Setting};
 pub use live::{FILE_NAME, Policies, PolicyFiles};
 pub use problem::{Place, Problem, Severity};
 pub use set::{BUILTIN_TEXT, Layer, Origin, PolicySet};
+
+pub(crate) use apply::user_file;
 
 use crate::{Objective, pipeline::Filtering};
 use serde::{Deserialize, Serialize};

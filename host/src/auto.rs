@@ -414,6 +414,9 @@ impl<'a> Chooser<'a> {
         }
         let long = Runs { exact: false, decompresses };
         let first = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
+        if first.compress_mb_s() * CLEARLY_SLOWER < least_mb_s || !first.saves() {
+            return Some(first);
+        }
         let again = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
         Some(Trial { compress_s: first.compress_s.min(again.compress_s), ..again })
     }

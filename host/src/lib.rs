@@ -43,6 +43,7 @@ mod regret;
 pub mod selection;
 pub mod size;
 mod spelling;
+pub mod store;
 mod sync;
 mod validate;
 

@@ -26,6 +26,7 @@ pub(crate) use decompress::stream_decoder;
 pub(crate) use indexed::{decode_or_mend, decompress as decompress_indexed};
 pub(crate) use ordered::{Lanes, ordered};
 pub(crate) use sequential::decompress as decompress_sequential;
+pub(crate) use trial::best_filter;
 
 use crate::pressure::Sources;
 use serde::Serialize;

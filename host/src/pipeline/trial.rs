@@ -12,7 +12,7 @@ const TRIAL_BYTES: usize = 128 << 10;
 const LEAST_GAIN: f64 = 0.02;
 
 /// The filter that makes a sample of `raw` clearly smaller with `compressor`, if one does.
-pub(super) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter> {
+pub(crate) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter> {
     // On a boundary of all element sizes.
     let start = raw.len().saturating_sub(TRIAL_BYTES) / 2 / 8 * 8;
     let sample = &raw[start..][..raw.len().min(TRIAL_BYTES)];

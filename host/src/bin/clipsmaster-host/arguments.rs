@@ -68,6 +68,11 @@ pub(crate) enum Command {
                             the choice reached; below 1 the promise was broken. It takes minutes."
     )]
     Regret(RegretArguments),
+    /// Show what a resource store does within a memory budget, for resources cut from files or a trace of calls
+    #[command(
+        after_help = "A trace has a call a line: insert ID TYPE FILE [START..END], get ID, remove ID, release ID, sleep MS; # begins a comment."
+    )]
+    StoreSim(StoreSimArguments),
     /// Compress files or standard input
     Compress(CompressArguments),
     /// Decompress files or standard input, whoever wrote them
@@ -146,6 +151,40 @@ pub(crate) struct RegretArguments {
     /// Only this algorithm (may be repeated)
     #[arg(short, long)]
     pub algorithm: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StoreSimArguments {
+    /// A folder of files, the name of each of which, up to the first point, is the type of the resources cut from it; or a trace
+    #[arg(value_name = "DIR|TRACE")]
+    pub source: PathBuf,
+    /// Most memory for everything the store holds
+    #[arg(long, value_parser = size::parse, default_value = "400MB", value_name = "BYTES")]
+    pub budget: u64,
+    /// Bytes of all resources cut from a folder [default: 1.6 times the budget]
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub fill: Option<u64>,
+    /// Of the budget, most for decompressed copies [default: an eighth]
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub hot: Option<u64>,
+    /// Folder for what does not fit
+    #[arg(long, value_name = "DIR")]
+    pub spill_dir: Option<PathBuf>,
+    /// How long to ask for resources
+    #[arg(long, default_value_t = 10.0, value_name = "S")]
+    pub seconds: f64,
+    /// Threads that ask
+    #[arg(short = 'T', long, default_value = "2", value_name = "N")]
+    pub threads: std::num::NonZero<usize>,
+    /// How much more often some are asked for than others: the exponent of a Zipf distribution
+    #[arg(long, default_value_t = 0.99, value_name = "S")]
+    pub zipf: f64,
+    /// Most processor time of the background thread, as a share of one processor
+    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
+    pub cpu_share: f64,
+    /// Another seed cuts and asks otherwise
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -312,7 +351,7 @@ impl From<Damage> for OnDamage {
 }
 
 /// Reads `START..END`, either of which may be left out.
-fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
     let wrong = || format!("`{text}` is no range; write START..END, e.g. 0..64KB or 1GB..");
     let (start, end) = text.split_once("..").ok_or_else(wrong)?;
     let bound = |text: &str, default| if text.is_empty() { Ok(default) } else { size::parse(text) };

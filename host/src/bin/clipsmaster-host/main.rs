@@ -77,6 +77,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::BestHardware(a) => commands::best_hardware::run(common, a),
         Command::Bench(a) => commands::bench::run(common, a),
         Command::Regret(a) => commands::regret::run(common, a),
+        Command::StoreSim(a) => commands::store_sim::run(common, a),
         Command::Compress(a) => commands::compress::run(common, a),
         Command::Decompress(a) => commands::decompress::run(common, a),
         Command::Info(a) => commands::info::run(common, a),

@@ -80,3 +80,28 @@ impl Drop for FileProgress {
         self.0.finish_and_clear();
     }
 }
+
+/// Shows how many steps of a longer piece of work are done.
+pub(crate) struct StepProgress(ProgressBar);
+
+impl StepProgress {
+    pub(crate) fn new(common: &Common, what: &'static str, steps: usize) -> Self {
+        let bar = bar(common, steps as u64, "{prefix:>10} {wide_bar} {pos}/{len}");
+        bar.set_prefix(what);
+        Self(bar)
+    }
+
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    pub(crate) fn set(&self, done: usize) {
+        self.0.set_position(done as u64);
+    }
+}
+
+impl Drop for StepProgress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

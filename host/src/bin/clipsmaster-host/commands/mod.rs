@@ -14,6 +14,7 @@ pub(crate) mod plugins;
 pub(crate) mod regret;
 pub(crate) mod repair;
 pub(crate) mod salvage;
+pub(crate) mod store_sim;
 pub(crate) mod validate;
 pub(crate) mod verify;
 

@@ -1,0 +1,138 @@
+//! Codecs by policy, opened once, and the buffers they work in; both are accounted for.
+
+use super::budget::{Budget, For, Grant};
+use crate::{
+    Compressor, DataSample, Filter, Host, Request, Result,
+    pipeline::{self, Filtering},
+    policy::Policy,
+    sync::lock,
+};
+use std::sync::{Arc, Mutex};
+
+/// A compressor, and what its contexts take.
+#[derive(Debug)]
+pub(super) struct Codec {
+    pub compressor: Compressor,
+    _grant: Grant,
+}
+
+/// A codec for one resource.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub codec: Arc<Codec>,
+    pub filter: Filtering,
+}
+
+/// Buffers for one piece of work.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub filtered: Vec<u8>,
+    pub out: Vec<u8>,
+    pub back: Vec<u8>,
+    grant: Grant,
+}
+
+impl Scratch {
+    /// What chunks of `chunk_bytes` take; a bound is the chunk and a little, or a sixth more for snappy.
+    fn bytes_for(chunk_bytes: usize) -> u64 {
+        let chunk = chunk_bytes as u64;
+        3 * chunk + chunk / 4 + (64 << 10)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        (self.filtered.capacity() + self.out.capacity() + self.back.capacity()) as u64
+    }
+}
+
+/// What has been opened.
+#[derive(Debug)]
+pub(super) struct Codecs {
+    host: Arc<Host>,
+    budget: Arc<Budget>,
+    opened: Mutex<Vec<(Request, Arc<Codec>)>>,
+    idle: Mutex<Vec<Scratch>>,
+}
+
+/// Why there is no codec.
+#[derive(Debug)]
+pub(super) enum NoCodec {
+    /// Its contexts do not fit into the budget.
+    NoRoom,
+    /// What it says.
+    Failed(crate::Error),
+}
+
+impl Codecs {
+    pub(super) fn new(host: Arc<Host>, budget: Arc<Budget>) -> Self {
+        Self { host, budget, opened: Mutex::default(), idle: Mutex::default() }
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The codec that `policy` asks for, for `data`.
+    pub(super) fn choose(&self, policy: &Policy, data: &[u8]) -> Result<Chosen, NoCodec> {
+        if !policy.is_auto() {
+            let codec = self.open(policy.request())?;
+            return Ok(Chosen { codec, filter: policy.filter.unwrap_or_default() });
+        }
+        let sample = DataSample::of(data);
+        let choice = self.host.choose_for(&sample, &policy.wanted()).map_err(NoCodec::Failed)?;
+        let request = Request { algorithm: choice.algorithm, ..policy.request() };
+        let codec = self.open(request.level(choice.level))?;
+        Ok(Chosen { codec, filter: Filtering::Always(choice.filter) })
+    }
+
+    fn open(&self, request: Request) -> Result<Arc<Codec>, NoCodec> {
+        if let Some((_, codec)) = lock(&self.opened).iter().find(|(opened, _)| *opened == request) {
+            return Ok(Arc::clone(codec));
+        }
+        let compressor = self.host.compressor(&request).map_err(NoCodec::Failed)?;
+        let chunk_bytes = request.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        let contexts = compressor.scratch_bytes(chunk_bytes);
+        let grant = self.budget.take(contexts, For::Work).ok_or(NoCodec::NoRoom)?;
+        let codec = Arc::new(Codec { compressor, _grant: grant });
+        // Who opened the same meanwhile has one of its own.
+        lock(&self.opened).push((request, Arc::clone(&codec)));
+        Ok(codec)
+    }
+
+    /// Buffers for chunks of `chunk_bytes`, where they fit into the budget.
+    pub(super) fn scratch(&self, chunk_bytes: usize) -> Option<Scratch> {
+        let idle = lock(&self.idle).pop();
+        let mut scratch = match idle {
+            Some(scratch) => scratch,
+            None => Scratch {
+                filtered: Vec::new(),
+                out: Vec::new(),
+                back: Vec::new(),
+                grant: self.budget.take(0, For::Work)?,
+            },
+        };
+        let bytes = scratch.grant.bytes().max(Scratch::bytes_for(chunk_bytes));
+        scratch.grant.resize(bytes, For::Work).then_some(scratch)
+    }
+
+    /// Takes them back for the next one.
+    pub(super) fn give_back(&self, mut scratch: Scratch) {
+        let held = scratch.held_bytes();
+        if scratch.grant.resize(held, For::Work) {
+            lock(&self.idle).push(scratch);
+        }
+    }
+
+    /// Frees the buffers that nobody works in, and closes the codecs that nothing is compressed with any more.
+    pub(super) fn rest(&self) {
+        lock(&self.idle).clear();
+        lock(&self.opened).retain(|(_, codec)| Arc::strong_count(codec) > 1);
+    }
+}
+
+/// The filter of one chunk.
+pub(super) fn filter_for(filter: Filtering, compressor: &Compressor, raw: &[u8]) -> Result<Filter> {
+    match filter {
+        Filtering::Always(filter) => Ok(filter),
+        Filtering::Auto => pipeline::best_filter(compressor, raw),
+    }
+}

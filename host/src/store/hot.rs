@@ -1,0 +1,103 @@
+//! Decompressed copies: a bounded number of bytes, the ones not asked for the longest going first.
+
+use super::{
+    budget::{Budget, For, Grant},
+    table::{Raw, Table},
+};
+use crate::sync::lock;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+/// A decompressed copy, as the store keeps it.
+#[derive(Debug)]
+pub(super) struct Hot {
+    pub raw: Raw,
+    _share: Grant,
+}
+
+impl Hot {
+    /// To be kept in place of the compressed form.
+    pub(super) fn into_raw(self) -> Raw {
+        self.raw
+    }
+}
+
+/// Which copies there are, roughly in the order in which they were asked for.
+#[derive(Debug)]
+pub(super) struct HotCache {
+    share: Arc<Budget>,
+    order: Mutex<VecDeque<Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: Box<[u8]>,
+    version: u64,
+    /// When the resource had last been asked for as it came to this place.
+    used_ms: u64,
+}
+
+/// Room for a copy.
+#[derive(Debug)]
+pub(super) struct HotRoom {
+    grant: Grant,
+    share: Grant,
+}
+
+impl HotRoom {
+    pub(super) fn fill(self, blob: super::Blob) -> Hot {
+        Hot { raw: super::raw(blob, self.grant), _share: self.share }
+    }
+}
+
+impl HotCache {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { share: Budget::new(bytes, 0), order: Mutex::default() }
+    }
+
+    /// Room for a copy of `bytes`, where others can make it.
+    pub(super) fn room(&self, bytes: u64, budget: &Arc<Budget>, table: &Table) -> Option<HotRoom> {
+        if bytes > self.share.limit() {
+            return None;
+        }
+        loop {
+            let share = self.share.take(bytes, For::Keeping);
+            let grant = share.as_ref().and_then(|_| budget.take(bytes, For::Keeping));
+            if let (Some(share), Some(grant)) = (share, grant) {
+                return Some(HotRoom { grant, share });
+            }
+            if !self.evict(table) {
+                return None;
+            }
+        }
+    }
+
+    /// Puts a copy that was just made at the end.
+    pub(super) fn put(&self, id: &[u8], version: u64, used_ms: u64) {
+        lock(&self.order).push_back(Place { id: id.into(), version, used_ms });
+    }
+
+    /// Drops the copy that was not asked for the longest; whether there was one. (A second chance for what was asked for since it was looked at last:
+    /// F. J. Corbato, A Paging Experiment with the Multics System, 1968.)
+    pub(super) fn evict(&self, table: &Table) -> bool {
+        loop {
+            let Some(place) = lock(&self.order).pop_front() else { return false };
+            let judged = table.change(&place.id, place.version, |entry| {
+                let used_ms = entry.used_ms();
+                if entry.hot.is_some() && used_ms > place.used_ms {
+                    Err(used_ms)
+                } else {
+                    Ok(entry.hot.take())
+                }
+            });
+            match judged {
+                Some(Err(used_ms)) => lock(&self.order).push_back(Place { used_ms, ..place }),
+                Some(Ok(Some(_))) => return true,
+                // Its place outlived it.
+                Some(Ok(None)) | None => {}
+            }
+        }
+    }
+}

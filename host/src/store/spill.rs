@@ -1,0 +1,176 @@
+//! The last tier: resources in files of the container format, in a folder of this store alone.
+
+use super::{codecs::Codecs, packed::Reader, table::Content};
+use crate::{
+    Error, Result,
+    pipeline::{self, CompressOptions, Container, DecompressOptions, Input, Output, OutputFile},
+    policy::Policy,
+};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File},
+    io::{self, Cursor, Read},
+    ops::Range,
+    path::{Path, PathBuf},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// How names of such folders begin.
+const PREFIX: &str = "clipsmaster-spill-";
+/// Held for as long as the store lives, so that others can tell what a crash has left behind.
+const LOCK: &str = "lock";
+
+/// A folder for spilled resources. It is removed with the store.
+#[derive(Debug)]
+pub(super) struct SpillDir {
+    path: PathBuf,
+    _lock: File,
+    next: AtomicU64,
+    bytes: Arc<AtomicU64>,
+}
+
+/// A resource in a file, which is removed with this.
+#[derive(Debug)]
+pub(super) struct Spilled {
+    pub path: PathBuf,
+    pub len: usize,
+    pub file_bytes: u64,
+    total: Arc<AtomicU64>,
+}
+
+impl Drop for Spilled {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.file_bytes, Ordering::Relaxed);
+        // What cannot be removed goes with the folder, or with the next store there.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for SpillDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl SpillDir {
+    /// Makes a folder of its own in `parent`, and removes those whose stores are gone.
+    pub(super) fn create(parent: &Path) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        sweep(parent);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("{PREFIX}{}-{number}", process::id()));
+        // One of that name is of a dead process of the same number, or `sweep` would have left it to nobody.
+        let _ = fs::remove_dir_all(&path);
+        private_dir(&path).map_err(Error::io("create", &path))?;
+        let lock = File::create(path.join(LOCK)).map_err(Error::io("create", path.join(LOCK)))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|e| Error::io("lock", &path)(e.into()))?;
+        Ok(Self { path, _lock: lock, next: AtomicU64::new(0), bytes: Arc::default() })
+    }
+
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes `content` of `len` bytes into a new file, as `policy` says.
+    pub(super) fn write(
+        &self,
+        content: &Content,
+        len: usize,
+        policy: &Policy,
+        codecs: &Codecs,
+    ) -> Result<Spilled> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(format!("{number}.cmc"));
+        let input: Box<dyn Read + Send + '_> = match content {
+            Content::Raw(raw) => Box::new(Cursor::new(&raw.blob[..])),
+            Content::Packed(packed) => Box::new(Reader::new(packed)),
+            Content::Same(_) | Content::Spilled(_) => {
+                return Err(Error::Usage("it takes no memory already".into()));
+            }
+        };
+        let chosen = match content {
+            Content::Raw(raw) => codecs.choose(policy, &raw.blob),
+            _ => codecs.choose(policy, &[]),
+        };
+        let chosen = chosen.map_err(|e| match e {
+            super::codecs::NoCodec::NoRoom => Error::Usage("its codec does not fit into the budget".into()),
+            super::codecs::NoCodec::Failed(e) => e,
+        })?;
+        let options = CompressOptions {
+            threads: Some(1),
+            container: Container::Native,
+            filter: chosen.filter,
+            verify: true,
+            input_bytes: Some(len as u64),
+            input: "a resource".into(),
+            output: path.clone(),
+            ..policy.options()
+        };
+        let mut out = OutputFile::create(&path, true)?;
+        let summary = pipeline::compress(&chosen.codec.compressor, input, &mut out, &options, &|_| {})?;
+        out.publish(None)?;
+        self.bytes.fetch_add(summary.output_bytes, Ordering::Relaxed);
+        let total = Arc::clone(&self.bytes);
+        Ok(Spilled { path, len, file_bytes: summary.output_bytes, total })
+    }
+}
+
+impl Spilled {
+    /// Bytes `range` of the resource, and what was damaged and mended on the way.
+    pub(super) fn read(&self, range: Range<usize>, codecs: &Codecs) -> Result<(Vec<u8>, Vec<String>)> {
+        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        let mut out = Vec::new();
+        let len = range.len();
+        out.try_reserve_exact(len)
+            .map_err(|_| Error::Usage(format!("there is no memory for {len} decompressed bytes")))?;
+        let is_whole = range == (0..self.len);
+        let options = DecompressOptions {
+            range: (!is_whole).then_some(range.start as u64..range.end as u64),
+            threads: Some(1),
+            input: self.path.clone(),
+            output: "memory".into(),
+            ..DecompressOptions::default()
+        };
+        let summary = pipeline::decompress(
+            codecs.host(),
+            Input::File(file),
+            Output::Stream(&mut out),
+            &options,
+            &|_| {},
+        )?;
+        if out.len() != len {
+            return Err(Error::Mismatch(format!("{} bytes instead of {len}", out.len())));
+        }
+        Ok((out, summary.warnings))
+    }
+}
+
+/// Removes folders of stores that no longer live.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_one = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if !is_one || !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            continue;
+        }
+        let lock = File::open(entry.path().join(LOCK));
+        // One without a lock may be about to get it.
+        if let Ok(lock) = lock
+            && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// A folder for nobody else: what was in memory stays the application's.
+fn private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(path)
+}

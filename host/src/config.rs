@@ -116,6 +116,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Takes the project's policies from `path`, or else from `configs/compression_layers.yaml` under the working directory. A program
+    /// with more rights than its caller does not look there: the caller chose that folder.
+    pub fn set_project_policy(&mut self, path: Option<PathBuf>) {
+        let usual = || (!raised_privileges()).then(|| PolicyFiles::project_file_in(Path::new("")));
+        self.policy_files.project = path.or_else(usual);
+    }
+
     fn read_variables(&mut self, raised: bool) -> Result<()> {
         if let Ok(trust) = env::var("CLIPSMASTER_TRUST")
             && !raised

@@ -6,6 +6,8 @@
 //! touch the disk.
 
 mod apply;
+mod document;
+mod edit;
 mod file;
 mod installed;
 mod key;
@@ -15,6 +17,8 @@ mod set;
 mod shape;
 mod tree;
 
+pub use document::PolicyFile;
+pub use edit::Change;
 pub use file::MAX_FILE_BYTES;
 pub use installed::{Finding, Installed};
 pub use key::{Key, Setting};

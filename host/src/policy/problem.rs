@@ -61,10 +61,6 @@ impl Problem {
         Self { severity: Severity::Error, place, message: message.into(), text: String::new() }
     }
 
-    pub(super) fn warning(place: Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(place, message) }
-    }
-
     /// Whether the file cannot be used for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

@@ -185,10 +185,6 @@ impl PolicySet {
     pub fn layers(&self) -> impl Iterator<Item = (Layer, Option<&Path>)> {
         self.sources.iter().map(|s| (s.layer, s.path.as_deref()))
     }
-
-    pub(super) fn sources(&self) -> &[Source] {
-        &self.sources
-    }
 }
 
 /// One place where a value may stand.

@@ -24,7 +24,7 @@ pub use installed::{Finding, Installed};
 pub use key::{Key, Setting};
 pub use live::{FILE_NAME, Policies, PolicyFiles};
 pub use problem::{Place, Problem, Severity};
-pub use set::{BUILTIN_TEXT, Layer, Origin, PolicySet};
+pub use set::{BUILTIN_TEXT, Layer, Origin, PolicySet, nearest_type};
 
 pub(crate) use apply::user_file;
 

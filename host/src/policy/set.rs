@@ -7,6 +7,7 @@ use super::{
     problem::{Place, Problem},
     shape::{self, Entries},
 };
+use crate::spelling;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -185,6 +186,12 @@ impl PolicySet {
     pub fn layers(&self) -> impl Iterator<Item = (Layer, Option<&Path>)> {
         self.sources.iter().map(|s| (s.layer, s.path.as_deref()))
     }
+}
+
+/// The type whose name is nearest to `written`, if one is near.
+pub fn nearest_type<'a>(set: &'a PolicySet, written: &str) -> Option<&'a str> {
+    let names: Vec<&str> = set.types().collect();
+    spelling::nearest(written, &names)
 }
 
 /// One place where a value may stand.

@@ -1,5 +1,9 @@
 //! The arguments, as clap reads them.
 
+mod policy;
+
+pub(crate) use policy::*;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
     Benchmarks, Config, Direction, Error, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
@@ -35,6 +39,9 @@ pub(crate) struct Common {
     /// Which plugin files may be loaded: owner, allowlist or any
     #[arg(long, global = true, value_name = "POLICY")]
     pub trust: Option<String>,
+    /// The project's policies [default: configs/compression_layers.yaml under the working directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Say nothing but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -50,6 +57,10 @@ impl Common {
         if let Some(trust) = &self.trust {
             config.trust = parse_trust(trust)?;
         }
+        if let Some(path) = self.config.as_ref().filter(|path| !path.exists()) {
+            return Err(Error::io("read", path)(std::io::ErrorKind::NotFound.into()));
+        }
+        config.set_project_policy(self.config.clone());
         Ok(config)
     }
 }
@@ -87,6 +98,9 @@ pub(crate) enum Command {
     Salvage(SalvageArguments),
     /// Write a container's frames alone, as other tools write them
     Export(ExportArguments),
+    /// What is done with each type of resource: what is in force, where it comes from, changes to it
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Run all conformance cases on a plugin (for its author)
     Validate(ValidateArguments),
     /// Look after installed plugins
@@ -205,7 +219,7 @@ impl From<What> for Direction {
 }
 
 /// Where results go; for both directions.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct OutputArguments {
     /// Output file; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
@@ -218,7 +232,7 @@ pub(crate) struct OutputArguments {
     pub force: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct CompressArguments {
     /// Files to compress; `-` or none is standard input
     pub input: Vec<PathBuf>,
@@ -233,18 +247,21 @@ pub(crate) struct CompressArguments {
     pub level: Option<i32>,
     #[command(flatten)]
     pub auto: AutoArguments,
-    /// `auto`, or only this hardware
-    #[arg(long, default_value = "auto")]
-    pub hardware: String,
+    /// By the policy of this type of resource; options given here win
+    #[arg(long, value_name = "TYPE")]
+    pub resource_type: Option<String>,
+    /// `auto`, or only this hardware [default: auto]
+    #[arg(long)]
+    pub hardware: Option<String>,
     /// Exactly this implementation: the same bytes on every machine
     #[arg(long, value_name = "ID")]
     pub implementation: Option<String>,
     /// Input bytes in one frame [default: by algorithm and level]
     #[arg(long, value_parser = size::parse, value_name = "BYTES")]
     pub chunk_size: Option<u64>,
-    /// Recovery data in percent of the output, 0 to 100: so much damage can be repaired
-    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 0)]
-    pub parity: u8,
+    /// Recovery data in percent of the output, 0 to 100: so much damage can be repaired [default: 0]
+    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub parity: Option<u8>,
     /// What goes around the frames: `auto`, `plain` (nothing) or `cmc` (our own file)
     #[arg(long, value_enum, default_value_t = Wrapping::Auto)]
     pub container: Wrapping,
@@ -260,7 +277,7 @@ pub(crate) struct CompressArguments {
 }
 
 /// What `--algorithm auto` chooses by.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct AutoArguments {
     /// With --algorithm auto: `speed` (the fastest that saves 10 %), `balanced` (the least time to compress, move at 50 MB/s and
     /// decompress) or `ratio` (the smallest) [default: balanced]
@@ -293,6 +310,16 @@ pub(crate) enum Aim {
     Ratio,
 }
 
+impl From<Objective> for Aim {
+    fn from(objective: Objective) -> Self {
+        match objective {
+            Objective::Speed => Self::Speed,
+            Objective::Balanced => Self::Balanced,
+            Objective::Ratio => Self::Ratio,
+        }
+    }
+}
+
 impl From<Aim> for Objective {
     fn from(aim: Aim) -> Self {
         match aim {
@@ -304,7 +331,7 @@ impl From<Aim> for Objective {
 }
 
 /// What a job may use.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Limits {
     /// Threads [default: all processors]
     #[arg(short = 'T', long, value_name = "N")]
@@ -320,8 +347,9 @@ impl Limits {
     }
 }
 
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Wrapping {
+    #[default]
     /// `plain` for .xz, .bz2 and other formats without a place for records; records otherwise, and for --parity
     Auto,
     /// Frames back to back, as other tools write them

@@ -6,7 +6,7 @@ mod commands;
 mod progress;
 mod table;
 
-use arguments::{Arguments, Command, PluginsCommand, QuarantineCommand};
+use arguments::{Arguments, Command, Common, PluginsCommand, PolicyCommand, QuarantineCommand};
 use clap::Parser;
 use clipsmaster_host::{Error, probe_entry};
 use std::{
@@ -85,6 +85,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Repair(a) => commands::repair::run(common, a),
         Command::Salvage(a) => commands::salvage::run(common, a),
         Command::Export(a) => commands::export::run(common, a),
+        Command::Policy(command) => policy(common, command),
         Command::Validate(a) => commands::validate::run(common, a),
         Command::Doctor => commands::doctor::run(common),
         Command::Completions { shell } => commands::completions::run(*shell),
@@ -95,6 +96,18 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Plugins(PluginsCommand::Quarantine(QuarantineCommand::Clear { id })) => {
             commands::plugins::quarantine_clear(common, id)
         }
+    }
+}
+
+fn policy(common: &Common, command: &PolicyCommand) -> Outcome {
+    match command {
+        PolicyCommand::List(a) => commands::policy::list(common, a),
+        PolicyCommand::Show(a) => commands::policy::show(common, a),
+        PolicyCommand::Create(a) => commands::policy::create(common, a),
+        PolicyCommand::Update(a) => commands::policy::update(common, a),
+        PolicyCommand::Delete(a) => commands::policy::delete(common, a),
+        PolicyCommand::Verify(a) => commands::policy::verify(common, a),
+        PolicyCommand::Apply(a) => commands::policy::apply(common, a),
     }
 }
 

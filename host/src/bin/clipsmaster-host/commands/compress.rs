@@ -1,6 +1,7 @@
 //! `compress`: files and pipes, chunked and parallel.
 
 use super::{
+    by_policy,
     files::{Input, Target, each, inputs, uses_standard_output},
     open,
 };
@@ -52,8 +53,10 @@ pub(super) struct FileReport {
 
 pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let inputs = inputs(&arguments.input, &arguments.to)?;
-    let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
+    arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
+    let arguments = &by_policy::filled(&host, arguments)?;
+    let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let asked = asked(&host, arguments)?;
     let job = |plan: &Plan, likeness: Option<Likeness>| -> Result<(Request, CompressOptions), Failure> {
         let request = Request {
@@ -70,7 +73,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
             memory_bytes: arguments.limits.memory_limit,
             container: container(&host, plan, arguments)?,
             filter: plan.filter,
-            parity_percent: arguments.parity,
+            parity_percent: parity(arguments),
             verify: arguments.verify,
             ..CompressOptions::default()
         };
@@ -111,7 +114,11 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
 }
 
 fn hardware(arguments: &CompressArguments) -> Option<String> {
-    Some(arguments.hardware.clone()).filter(|h| h != "auto")
+    arguments.hardware.clone().filter(|h| h != "auto")
+}
+
+fn parity(arguments: &CompressArguments) -> u8 {
+    arguments.parity.unwrap_or_default()
 }
 
 /// What to compress with.
@@ -238,7 +245,7 @@ fn container(host: &Host, plan: &Plan, arguments: &CompressArguments) -> Result<
             "{output} would not be what its name says: no other tool could undo the filter; end it in .cmc"
         ))),
         Wrapping::Auto if is_filtered || is_stored_by_choice => Ok(Container::Native),
-        Wrapping::Plain if arguments.parity > 0 => {
+        Wrapping::Plain if parity(arguments) > 0 => {
             Err(Failure::usage("--parity needs a container; plain frames have no place for it"))
         }
         Wrapping::Plain if is_own => {
@@ -251,7 +258,7 @@ fn container(host: &Host, plan: &Plan, arguments: &CompressArguments) -> Result<
         Wrapping::Cmc => Ok(Container::Native),
         Wrapping::Auto if is_own => Ok(Container::Native),
         Wrapping::Auto if has_place => Ok(Container::Standard),
-        Wrapping::Auto if arguments.parity == 0 => Ok(Container::Plain),
+        Wrapping::Auto if parity(arguments) == 0 => Ok(Container::Plain),
         Wrapping::Auto if is_plain_name => Err(Failure::usage(format!(
             ".{named} files have no place for parity; name the output with .cmc, or leave --parity out"
         ))),

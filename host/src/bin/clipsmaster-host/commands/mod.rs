@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod best_hardware;
+mod by_policy;
 pub(crate) mod completions;
 pub(crate) mod compress;
 pub(crate) mod decompress;
@@ -11,6 +12,7 @@ mod files;
 pub(crate) mod info;
 pub(crate) mod list_plugins;
 pub(crate) mod plugins;
+pub(crate) mod policy;
 pub(crate) mod regret;
 pub(crate) mod repair;
 pub(crate) mod salvage;

@@ -1,0 +1,50 @@
+//! `compress --resource-type`: what the policy says, where the arguments say nothing.
+
+use super::compress::by_extension;
+use crate::{Failure, arguments::CompressArguments};
+use clipsmaster_host::{
+    Host, algorithm,
+    policy::{Key, Setting},
+};
+
+/// `arguments` with what the policy of their resource type says in the gaps. What is given wins, as the highest layer of the
+/// policy: a level of the policy's own algorithm does not go with another.
+pub(super) fn filled(host: &Host, arguments: &CompressArguments) -> Result<CompressArguments, Failure> {
+    let mut filled = arguments.clone();
+    let Some(resource_type) = &arguments.resource_type else { return Ok(filled) };
+    let set =
+        host.policies()?.current().with(resource_type, given(host, arguments)?).map_err(Failure::usage)?;
+    let policy = set.get(resource_type);
+    filled.algorithm = Some(policy.algorithm.clone());
+    filled.level = policy.level;
+    filled.hardware = policy.hardware.clone();
+    filled.implementation = policy.implementation.clone();
+    filled.chunk_size = Some(policy.chunk_bytes);
+    filled.parity = Some(policy.parity_percent);
+    filled.filter = policy.filter;
+    if policy.is_auto() {
+        let chosen_by = policy.objective.map(Into::into);
+        filled.auto.objective = arguments.auto.objective.or(chosen_by);
+    }
+    Ok(filled)
+}
+
+/// What the arguments themselves say. The output's name says an algorithm, too.
+fn given(host: &Host, arguments: &CompressArguments) -> Result<Vec<Setting>, Failure> {
+    let named = || arguments.to.output.as_deref().and_then(|path| by_extension(host, path));
+    let of_implementation = || arguments.implementation.as_ref()?.split('/').next().map(str::to_owned);
+    let algorithm = arguments.algorithm.clone().or_else(of_implementation).or_else(named);
+    let mut settings: Vec<Setting> = Vec::new();
+    settings.extend(algorithm.map(|a| Setting::Algorithm(algorithm::canonical(&a))));
+    settings.extend(arguments.level.map(|level| Setting::Level(Some(level))));
+    settings.extend(arguments.chunk_size.map(Setting::ChunkSize));
+    settings.extend(arguments.parity.map(Setting::Parity));
+    settings.extend(arguments.filter.map(Setting::Filter));
+    for (key, text) in
+        [(Key::Hardware, &arguments.hardware), (Key::Implementation, &arguments.implementation)]
+    {
+        let setting = text.as_ref().map(|text| Setting::read(key, text)).transpose();
+        settings.extend(setting.map_err(Failure::usage)?);
+    }
+    Ok(settings)
+}

@@ -1,7 +1,10 @@
 //! A double of nvCOMP 6: the functions that `plugins/cuda` calls, with real codecs in the memory of the host.
 //!
+//! Kernels are put on the stream, through the double of the driver, and work when that is waited for.
+//!
 //! It proves code paths, no speed. Faults: `NVCOMP_VERSION`, `NVCOMP_LOST_AFTER` (that many calls), `WRONG_BYTES` (`compress` or
-//! `decompress`), `NO_CONTENT_SIZE`.
+//! `decompress`; with `WRONG_LAUNCH`, only in the launch of that number, from 0 on), `REFUSED_LAUNCH` (of
+//! that number), `NO_CONTENT_SIZE`.
 
 #![expect(unsafe_code, reason = "C functions with the library's signatures")]
 
@@ -10,7 +13,7 @@ mod faults;
 use faults::{fault, number};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::{
-    ffi::{c_char, c_void},
+    ffi::{c_char, c_int, c_void},
     io::{Read, Write},
     slice,
     sync::{
@@ -30,6 +33,8 @@ const ALIGNMENT: usize = 8;
 
 static LOST_AFTER: LazyLock<Option<usize>> = LazyLock::new(|| number("NVCOMP_LOST_AFTER"));
 static WRONG_BYTES: LazyLock<String> = LazyLock::new(|| fault("WRONG_BYTES").unwrap_or_default());
+static WRONG_LAUNCH: LazyLock<Option<usize>> = LazyLock::new(|| number("WRONG_LAUNCH"));
+static REFUSED_LAUNCH: LazyLock<Option<usize>> = LazyLock::new(|| number("REFUSED_LAUNCH"));
 static NO_CONTENT_SIZE: LazyLock<bool> = LazyLock::new(|| fault("NO_CONTENT_SIZE").is_some());
 
 /// Options: 64 bytes by value.
@@ -139,11 +144,47 @@ impl Family for Gzip {
     }
 }
 
-/// Counts a launch; whether it works.
-fn called() -> Status {
+/// Puts `kernel` on the stream, and hands it the number of its launch.
+fn launch(stream: *mut c_void, kernel: impl FnOnce(usize) + 'static) -> Status {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let calls = CALLS.fetch_add(1, Relaxed);
-    if LOST_AFTER.is_some_and(|n| calls >= n) { CUDA_ERROR } else { SUCCESS }
+    if LOST_AFTER.is_some_and(|n| calls >= n) {
+        return CUDA_ERROR;
+    }
+    if *REFUSED_LAUNCH == Some(calls) {
+        return INVALID_VALUE;
+    }
+    let Some(launch_host_func) = *LAUNCH_HOST_FUNC else { return CUDA_ERROR };
+    let kernel: Kernel = Box::new(move || kernel(calls));
+    let code = launch_host_func(stream, work, Box::into_raw(Box::new(kernel)).cast());
+    if code == 0 { SUCCESS } else { CUDA_ERROR }
+}
+
+type Kernel = Box<dyn FnOnce()>;
+type LaunchHostFunc = extern "C" fn(*mut c_void, extern "C" fn(*mut c_void), *mut c_void) -> c_int;
+
+/// The driver's function, of the library that the loader finds under the name the plugin asks for.
+static LAUNCH_HOST_FUNC: LazyLock<Option<LaunchHostFunc>> = LazyLock::new(|| {
+    const NOW: c_int = 2;
+    unsafe extern "C" {
+        fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+        fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+    }
+    // SAFETY: the name ends with NUL; the library is the double, whose constructors are harmless.
+    let library = unsafe { dlopen(c"libcuda.so".as_ptr(), NOW) };
+    if library.is_null() {
+        return None;
+    }
+    // SAFETY: the library is open, and never closed.
+    let function = unsafe { dlsym(library, c"cuLaunchHostFunc".as_ptr()) };
+    // SAFETY: a pointer to a function, or NULL; the signature is the driver's.
+    unsafe { std::mem::transmute::<*mut c_void, Option<LaunchHostFunc>>(function) }
+});
+
+extern "C" fn work(kernel: *mut c_void) {
+    // SAFETY: `launch` made it, and the driver calls this once.
+    let kernel = unsafe { Box::from_raw(kernel.cast::<Kernel>()) };
+    kernel();
 }
 
 /// The `n` elements of an array on the "device".
@@ -166,20 +207,40 @@ struct Batch<'a> {
     statuses: &'a mut [Status],
 }
 
+impl Batch<'_> {
+    fn new(
+        n: usize,
+        inputs: *const *const u8,
+        input_lens: *const usize,
+        outputs: *const *mut u8,
+        output_lens: *mut usize,
+        statuses: *mut Status,
+    ) -> Self {
+        Self {
+            inputs: array(inputs, n),
+            input_lens: array(input_lens, n),
+            outputs: array(outputs, n),
+            output_lens: array_mut(output_lens, n),
+            statuses: array_mut(statuses, n),
+        }
+    }
+}
+
 /// Does `work` on every piece, with its number.
-fn run(batch: Batch<'_>, way: &str, work: impl Fn(usize, &[u8]) -> Option<Vec<u8>>) -> Status {
+fn run(batch: Batch<'_>, wrong: bool, work: impl Fn(usize, &[u8]) -> Option<Vec<u8>>) {
     for i in 0..batch.inputs.len() {
         if !(batch.inputs[i] as usize).is_multiple_of(ALIGNMENT)
             || !(batch.outputs[i] as usize).is_multiple_of(ALIGNMENT)
         {
-            return INVALID_VALUE;
+            batch.statuses[i] = INVALID_VALUE;
+            continue;
         }
         let Some(mut out) = work(i, array(batch.inputs[i], batch.input_lens[i])) else {
             batch.statuses[i] = CANNOT_DECOMPRESS;
             batch.output_lens[i] = 0;
             continue;
         };
-        if *WRONG_BYTES == way {
+        if wrong {
             let middle = out.len() / 2;
             out[middle] ^= 1;
         }
@@ -187,7 +248,11 @@ fn run(batch: Batch<'_>, way: &str, work: impl Fn(usize, &[u8]) -> Option<Vec<u8
         batch.output_lens[i] = out.len();
         batch.statuses[i] = SUCCESS;
     }
-    called()
+}
+
+/// Whether that launch is to make wrong bytes.
+fn is_wrong(way: &str, launch: usize) -> bool {
+    *WRONG_BYTES == way && WRONG_LAUNCH.is_none_or(|n| n == launch)
 }
 
 fn alignments(to: *mut [usize; 3]) -> Status {
@@ -255,20 +320,17 @@ macro_rules! family {
             output_lens: *mut usize,
             opts: Opts,
             statuses: *mut Status,
-            _stream: *mut c_void,
+            stream: *mut c_void,
         ) -> Status {
-            let batch = Batch {
-                inputs: array(inputs, n),
-                input_lens: array(input_lens, n),
-                outputs: array(outputs, n),
-                output_lens: array_mut(output_lens, n),
-                statuses: array_mut(statuses, n),
-            };
-            if scratch_bytes < n * most_bytes / 2 || batch.input_lens.iter().any(|len| *len > most_bytes) {
+            if scratch_bytes < n * most_bytes / 2 {
                 return INVALID_VALUE;
             }
-            run(batch, "compress", |_, piece| {
-                <$family>::compress(piece, opts).filter(|out| out.len() <= <$family>::most(most_bytes))
+            launch(stream, move |number| {
+                let batch = Batch::new(n, inputs, input_lens, outputs, output_lens, statuses);
+                run(batch, is_wrong("compress", number), |_, piece| {
+                    let out = <$family>::compress(piece, opts)?;
+                    (piece.len() <= most_bytes && out.len() <= <$family>::most(most_bytes)).then_some(out)
+                });
             })
         }
 
@@ -284,21 +346,17 @@ macro_rules! family {
             outputs: *const *mut u8,
             _opts: Opts,
             statuses: *mut Status,
-            _stream: *mut c_void,
+            stream: *mut c_void,
         ) -> Status {
-            let rooms = array(rooms, n);
-            let batch = Batch {
-                inputs: array(inputs, n),
-                input_lens: array(input_lens, n),
-                outputs: array(outputs, n),
-                output_lens: array_mut(output_lens, n),
-                statuses: array_mut(statuses, n),
-            };
             if scratch_bytes < n {
                 return INVALID_VALUE;
             }
-            run(batch, "decompress", |i, piece| {
-                <$family>::decompress(piece, rooms[i]).filter(|out| out.len() <= rooms[i])
+            launch(stream, move |number| {
+                let rooms = array(rooms, n);
+                let batch = Batch::new(n, inputs, input_lens, outputs, output_lens, statuses);
+                run(batch, is_wrong("decompress", number), |i, piece| {
+                    <$family>::decompress(piece, rooms[i]).filter(|out| out.len() <= rooms[i])
+                });
             })
         }
     };

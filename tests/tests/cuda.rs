@@ -1,6 +1,8 @@
 //! The plugin for NVIDIA GPUs: on this machine as it is, and on doubles of the driver and of nvCOMP, which prove the code paths
 //! and no speed.
 
+#[path = "cuda/lanes.rs"]
+mod lanes;
 mod support;
 
 use clipsmaster_host::State;

@@ -1,8 +1,10 @@
 //! The codec: chunks in, frames out, by way of the engine.
 
 use crate::{
-    engine::{Engine, MOST_BYTES, Piece, Setup, Way},
+    engine::{Engine, LANES, Setup, Way},
     pieces::{Format, Found, MOST_PIECE_BYTES, Packed},
+    plan::Piece,
+    rounds::{MOST_BYTES, Rounds},
 };
 use clipsmaster_framing::verify;
 use clipsmaster_plugin_api::{
@@ -32,7 +34,7 @@ const OPTIONS: &[OptionSpec] = &[
 /// With the value `0`, staging buffers are not pinned unless the option says so: for measurements through the command line.
 const PINNED_VARIABLE: &str = "CLIPSMASTER_CUDA_PINNED";
 
-/// Chunks wanted in one call: with a few MiB each, they fill a round.
+/// Chunks wanted in one call: with a few MiB each, they fill two rounds.
 const BATCH: usize = 16;
 
 /// What the four descriptors have in common.
@@ -45,7 +47,7 @@ pub(crate) const fn descriptor(algorithm: &'static str) -> Descriptor {
         .trusted_input_only()
 }
 
-/// An instance: one stream, with its buffers.
+/// An instance: two streams with their buffers, the second once there was use for it.
 pub(crate) struct Nvcomp<F> {
     engine: Engine,
     min_size_bytes: usize,
@@ -99,19 +101,22 @@ impl<F: Format> Codec for Nvcomp<F> {
 
     /// The pieces of all items go to the device together.
     fn compress_batch(&mut self, items: &mut [BatchItem<'_>]) -> Result<()> {
-        let pieces = items.iter().flat_map(|item| item.src.chunks(F::PIECE_BYTES));
-        let pieces = pieces.map(|body| Piece { head: &[], body, content_bytes: body.len() }).collect();
-        let mut rounds = Rounds { engine: &mut self.engine, pieces, next: 0, first: 0, done: 0 };
+        let least = self.min_size_bytes;
+        let done_here = items.iter().filter(|item| item.src.len() >= least);
+        let pieces = done_here.flat_map(|item| item.src.chunks(F::PIECE_BYTES));
+        let pieces: Vec<_> =
+            pieces.map(|body| Piece { head: &[], body, content_bytes: body.len() }).collect();
+        let mut rounds = Rounds::new(&mut self.engine, Way::Compress, &pieces);
         let mut first = 0;
         for item in items {
-            rounds.next = first;
-            first += item.src.len().div_ceil(F::PIECE_BYTES);
-            item.result = if item.src.len() < self.min_size_bytes {
-                Err(too_small(item.src.len()))
-            } else {
-                F::wrap(item.src, item.dst, &mut rounds)
-            };
+            if item.src.len() < least {
+                item.result = Err(too_small(item.src.len()));
+                continue;
+            }
+            let mut packed = FromRounds { rounds: &mut rounds, next: first };
+            item.result = F::wrap(item.src, item.dst, &mut packed);
             fatal(&item.result)?;
+            first += item.src.len().div_ceil(F::PIECE_BYTES);
         }
         Ok(())
     }
@@ -134,17 +139,14 @@ impl<F: Format> Codec for Nvcomp<F> {
                 at += block.len;
             }
         }
-        let mut next = 0;
-        while next < pieces.len() {
-            let done = self.engine.round(Way::Decompress, &pieces[next..])?;
-            for (index, (i, at)) in places[next..next + done].iter().enumerate() {
-                let item = &mut items[*i];
-                let content = &mut item.dst[*at..at + pieces[next + index].content_bytes];
-                if let Err(e) = self.engine.output(index).and_then(|output| copy(output, content)) {
-                    item.result = Err(e);
-                }
+        let mut rounds = Rounds::new(&mut self.engine, Way::Decompress, &pieces);
+        for (index, (piece, (i, at))) in pieces.iter().zip(&places).enumerate() {
+            rounds.reach(index)?;
+            let item = &mut items[*i];
+            let content = &mut item.dst[*at..at + piece.content_bytes];
+            if let Err(e) = rounds.output(index).and_then(|output| copy(output, content)) {
+                item.result = Err(e);
             }
-            next += done;
         }
         for (item, found) in items.iter_mut().zip(&found) {
             let Ok(found) = found else { continue };
@@ -163,9 +165,9 @@ impl<F: Format> Codec for Nvcomp<F> {
         F::unwrap(src).ok().filter(|found| !found.guessed).map(|found| found.len as u64)
     }
 
-    /// Staging buffers; what the device holds is its own.
+    /// Staging buffers of all lanes; what the device holds is its own.
     fn scratch_bytes(_level: i32, len: usize) -> u64 {
-        let len = len.saturating_mul(BATCH).min(MOST_BYTES);
+        let len = len.saturating_mul(BATCH).min(LANES * MOST_BYTES);
         let pieces = len.div_ceil(F::PIECE_BYTES);
         (len + pieces * F::SLOT_BYTES) as u64
     }
@@ -222,26 +224,17 @@ fn copy(output: &[u8], content: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Pieces to be compressed, which go to the device when the first of a round is asked for.
-struct Rounds<'e, 'a> {
-    engine: &'e mut Engine,
-    pieces: Vec<Piece<'a>>,
-    /// Piece that is asked for next.
+/// The compressed pieces of an item, from the rounds that all items share.
+struct FromRounds<'r, 'e, 'p> {
+    rounds: &'r mut Rounds<'e, 'p>,
     next: usize,
-    /// Pieces of the last round: the first, and how many.
-    first: usize,
-    done: usize,
 }
 
-impl Packed for Rounds<'_, '_> {
+impl Packed for FromRounds<'_, '_, '_> {
     fn next(&mut self) -> Result<&[u8]> {
         let index = self.next;
         self.next += 1;
-        if !(self.first..self.first + self.done).contains(&index) {
-            self.done = 0;
-            self.done = self.engine.round(Way::Compress, &self.pieces[index..])?;
-            self.first = index;
-        }
-        self.engine.output(index - self.first)
+        self.rounds.reach(index)?;
+        self.rounds.output(index)
     }
 }

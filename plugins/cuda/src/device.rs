@@ -1,4 +1,4 @@
-//! The CUDA driver: devices, and the [`Lane`] on which one instance works.
+//! The CUDA driver: devices, and the [`Lane`]s on which one instance works.
 //!
 //! cudarc loads the driver's library at run time and panics where there is none, so [`Device::open`] looks first. All that follows
 //! answers errors.
@@ -214,6 +214,11 @@ impl Lane {
         })
     }
 
+    /// Another one on the same device.
+    pub(crate) fn another(&self) -> Result<Self> {
+        Self::new(self.device, self.pinned)
+    }
+
     /// To be called before others from each thread.
     pub(crate) fn enter(&self) -> Result<()> {
         self.device.enter()
@@ -224,19 +229,41 @@ impl Lane {
         self.stream.cast()
     }
 
-    /// Makes both sides of `buffer` at least `len` bytes long; what was in them may be lost.
-    pub(crate) fn grow(&mut self, buffer: Buffer, len: usize) -> Result<()> {
+    /// Makes both sides of every buffer at least as long as `lens` says, in the order of [`Buffer`], and the
+    /// scratch `scratch_bytes`; together they take at most `most_bytes` of the device, in which all of this
+    /// fits. What was in them may be lost.
+    pub(crate) fn reserve(
+        &mut self,
+        lens: [usize; 3],
+        scratch_bytes: usize,
+        most_bytes: usize,
+    ) -> Result<()> {
         self.settle()?;
-        let pair = &mut self.pairs[buffer as usize];
-        pair.memory.grow(len)?;
-        pair.host.grow(len, self.pinned)
+        let grown = |lane: &Self, lens: [usize; 3]| {
+            let pairs = lane.pairs.iter().zip(lens).map(|(pair, len)| pair.memory.len.max(len));
+            pairs.sum::<usize>() + lane.scratch.len.max(scratch_bytes)
+        };
+        if grown(self, lens) > most_bytes {
+            self.pairs.iter_mut().for_each(|pair| pair.memory = Memory::default());
+            self.scratch = Memory::default();
+        }
+        // Rounds differ a little in length: new memory each time would stop the other lanes too.
+        let roomy = lens.map(|len| len + len / 8);
+        let targets = if grown(self, roomy) <= most_bytes { roomy } else { lens };
+        for ((pair, len), target) in self.pairs.iter_mut().zip(lens).zip(targets) {
+            if pair.memory.len < len {
+                pair.memory.grow(target)?;
+            }
+            if pair.host.as_bytes().len() < len {
+                pair.host.grow(target, self.pinned)?;
+            }
+        }
+        self.scratch.grow(scratch_bytes)
     }
 
-    /// Scratch of at least `len` bytes on the device: its address.
-    pub(crate) fn scratch(&mut self, len: usize) -> Result<u64> {
-        self.settle()?;
-        self.scratch.grow(len)?;
-        Ok(self.scratch.address)
+    /// Address of the scratch on the device.
+    pub(crate) fn scratch(&self) -> u64 {
+        self.scratch.address
     }
 
     /// Address of `buffer` on the device.

@@ -4,13 +4,11 @@ use crate::{
     device::{self, Device},
     engine::{Engine, Setup},
     nvcomp::{self, Nvcomp},
+    rounds::FEWEST_PIECES,
     search,
 };
 use clipsmaster_plugin_api::{Error, ErrorKind, Unavailable};
 use std::panic::catch_unwind;
-
-/// Pieces of the smallest round that is worth a device.
-const FEWEST_PIECES: usize = 64;
 
 /// The device's identity, for a codec that would be opened by `setup`.
 pub(crate) fn probe(setup: &Setup) -> Result<String, Unavailable> {

@@ -4,7 +4,7 @@ mod support;
 
 use clipsmaster_host::{
     Error, Host,
-    policy::{Policies, PolicySet, Setting},
+    policy::{Policies, PolicyFiles, PolicySet, Setting},
     store::{Blob, ResourceStore, StoreOptions},
 };
 use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
@@ -335,18 +335,22 @@ fn a_codec_that_lies_fails_or_is_missing_loses_nothing() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
-/// Threads insert, ask, compress, release and remove at random, in a store that is always full, with files and the background thread at it; a
-/// second by default, as long as `CLIPSMASTER_STRESS_S` says otherwise.
+/// Threads insert, ask, compress, release and remove at random, in a store that is always full, with files and the background thread at it,
+/// while the policies change; for as many seconds as `CLIPSMASTER_STRESS_S` says.
 #[test]
 fn stress() {
     const BUDGET: usize = 24 * MIB;
     let seconds = env::var("CLIPSMASTER_STRESS_S").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
     let scratch = Scratch::sharing_cache();
+    let policy_file = scratch.path("policies.yaml");
+    let files = PolicyFiles { project: Some(policy_file.clone()), ..PolicyFiles::default() };
+    let policies = Arc::new(Policies::open(files).expect("no file yet"));
     let options = StoreOptions {
         background: true,
         idle: Duration::from_millis(5),
         cpu_share: 0.5,
         spill_dir: Some(scratch.path("spill")),
+        policies: Some(Arc::clone(&policies)),
         ..quiet(BUDGET)
     };
     let store = ResourceStore::open(host(&scratch), options).expect("a store");
@@ -404,7 +408,21 @@ fn stress() {
                 }
             });
         }
-        thread::sleep(Duration::from_secs(seconds));
+        let start = Instant::now();
+        let texts = [
+            "compression_policy:\n  log_data: {algorithm: zstd, level: 1, threshold_mb: 0}\n",
+            "compression_policy:\n  file_cache: {algorithm: gzip, level: 1, filter: auto, chunk_size: 64KB}\n",
+            "compression_policy: {file_cache: {level: never}}\n",
+        ];
+        for text in texts.iter().cycle() {
+            if start.elapsed() > Duration::from_secs(seconds) {
+                break;
+            }
+            fs::write(&policy_file, text).expect("a policy file");
+            // What is invalid is refused, here or by the background thread, and changes nothing.
+            let _ = policies.reload_if_changed();
+            thread::sleep(Duration::from_millis(200));
+        }
         stop.store(true, Ordering::Relaxed);
     });
     let stats = store.stats();

@@ -12,10 +12,11 @@ impl Blob {
         Self::held_by(self.0.capacity())
     }
 
-    /// Bytes that one with room for `capacity` takes.
+    /// Bytes that one with room for `capacity` takes, and the grant that is kept for it.
     pub(super) fn held_by(capacity: usize) -> u64 {
-        const HEADER: u64 = (size_of::<Vec<u8>>() + 2 * size_of::<usize>()) as u64;
-        capacity as u64 + HEADER + 2 * super::budget::ALLOCATION_BYTES
+        const COUNTS: usize = 2 * size_of::<usize>();
+        const HEADERS: usize = size_of::<Vec<u8>>() + COUNTS + size_of::<super::budget::Grant>() + COUNTS;
+        (capacity + HEADERS) as u64 + 3 * super::budget::ALLOCATION_BYTES
     }
 
     /// Whether somebody else has a clone.

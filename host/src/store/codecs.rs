@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub(super) struct Codec {
     pub compressor: Compressor,
-    _grant: Grant,
+    grant: Grant,
 }
 
 /// A codec for one resource.
@@ -92,7 +92,7 @@ impl Codecs {
         let chunk_bytes = request.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         let contexts = compressor.scratch_bytes(chunk_bytes);
         let grant = self.budget.take(contexts, For::Work).ok_or(NoCodec::NoRoom)?;
-        let codec = Arc::new(Codec { compressor, _grant: grant });
+        let codec = Arc::new(Codec { compressor, grant });
         // Who opened the same meanwhile has one of its own.
         lock(&self.opened).push((request, Arc::clone(&codec)));
         Ok(codec)
@@ -120,6 +120,11 @@ impl Codecs {
         if scratch.grant.resize(held, For::Work) {
             lock(&self.idle).push(scratch);
         }
+    }
+
+    /// What the codecs that are open take.
+    pub(super) fn open_bytes(&self) -> u64 {
+        lock(&self.opened).iter().map(|(_, codec)| codec.grant.bytes()).sum()
     }
 
     /// Frees the buffers that nobody works in, and closes the codecs that nothing is compressed with any more.

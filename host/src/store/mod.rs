@@ -432,6 +432,7 @@ impl Inner {
             budget_bytes: self.budget.limit(),
             held_bytes: self.budget.used(),
             peak_bytes: self.budget.peak(),
+            codec_bytes: self.codecs.open_bytes(),
             spilled_bytes: self.spill.as_ref().map_or(0, SpillDir::bytes),
             pressure: self.watch.level(),
             worker_s: self.worker_ns.load(Ordering::Relaxed) as f64 / 1e9,

@@ -50,6 +50,8 @@ pub struct StoreStats {
     pub peak_bytes: u64,
     /// Of what it holds: decompressed copies.
     pub hot_bytes: u64,
+    /// Of what it holds: what codecs that are open say that they take.
+    pub codec_bytes: u64,
     /// In files.
     pub spilled_bytes: u64,
     /// The original size of all resources.

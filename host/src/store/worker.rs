@@ -19,7 +19,7 @@ use std::{
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(1);
 /// Between two looks at the system's memory, and at the policy files.
-const OBSERVE: Duration = Duration::from_millis(250);
+const OBSERVE: Duration = Duration::from_millis(500);
 const RELOAD: Duration = Duration::from_secs(1);
 /// Lowest there is (nice(2)).
 const NICE: i32 = 19;
@@ -88,8 +88,11 @@ impl Worker {
     /// Ends it, after the chunk it is at.
     pub(super) fn stop(self) {
         self.signal.set(|state| state.stop = true);
-        // It catches what it calls; there is nothing to tell.
-        let _ = self.thread.join();
+        // Where it is itself who drops the store, in what it calls, it ends when it comes back from there.
+        if thread::current().id() != self.thread.thread().id() {
+            // It catches what it calls; there is nothing to tell.
+            let _ = self.thread.join();
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! [`budget`] counts, [`room`] decides who makes room for whom, [`worker`] does in the background what can wait. What is never done: to
 //! hold more than the budget, or to give up bytes before their compressed form has been decoded and compared.
 
+mod allocator;
 mod blob;
 mod budget;
 mod codecs;
@@ -29,6 +30,7 @@ mod stats;
 mod table;
 mod worker;
 
+pub use allocator::give_freed_memory_back;
 pub use blob::Blob;
 pub use read::Served;
 pub use stats::{StoreStats, TypeStats};

@@ -13,7 +13,7 @@ use crate::{
 };
 use clipsmaster_host::{
     Error, size,
-    store::{ResourceStore, StoreOptions, StoreStats},
+    store::{ResourceStore, StoreOptions, StoreStats, give_freed_memory_back},
 };
 use measure::{Latencies, Rss, Tally};
 use serde::Serialize;
@@ -59,6 +59,7 @@ struct Report {
 }
 
 pub(crate) fn run(common: &Common, arguments: &StoreSimArguments) -> Outcome {
+    give_freed_memory_back();
     let host = Arc::new(open(common)?);
     let options = StoreOptions {
         hot_bytes: arguments.hot,

@@ -78,8 +78,8 @@ impl Host {
         Ok(self.policies()?.current().get(resource_type).clone())
     }
 
-    /// Compresses `data` into a container as the policy of its type says how. When to is for the caller to say: thresholds and
-    /// `min_savings` are not looked at. [`decompress_data`](Self::decompress_data) reads it.
+    /// Compresses `data` into a container as the policy of its type says how; a level that nothing installed has is brought to the
+    /// nearest. When to is for the caller to say: thresholds and `min_savings` are not looked at. [`decompress_data`](Self::decompress_data) reads it.
     ///
     /// # Errors
     /// As [`policies`](Self::policies) and [`compressor`](Self::compressor).
@@ -93,6 +93,7 @@ impl Host {
     /// As [`compressor`](Self::compressor), and [`Error::Usage`](crate::Error::Usage) where nothing can be chosen.
     pub fn compress_by(&self, data: &[u8], policy: &Policy) -> Result<(Vec<u8>, Metadata)> {
         let (mut request, mut options) = (policy.request(), policy.options());
+        request.level = self.installed().level(policy);
         if policy.is_auto() {
             let choice = self.choose_for(&DataSample::of(data), &policy.wanted())?;
             request = Request { algorithm: choice.algorithm, ..request }.level(choice.level);

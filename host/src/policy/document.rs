@@ -39,8 +39,7 @@ impl PolicyFile {
     /// # Errors
     /// [`Error::Io`], also where there is no such file.
     pub fn verify(path: &Path, installed: Option<&Installed>) -> Result<Vec<Problem>> {
-        let none = || Error::io("read", path)(std::io::ErrorKind::NotFound.into());
-        Ok(match file::read(path)?.ok_or_else(none)?.text {
+        Ok(match file::read(path)?.ok_or_else(|| file::missing(path))?.text {
             Ok(text) => PolicySet::problems(&text, path, installed),
             Err(problem) => vec![problem],
         })

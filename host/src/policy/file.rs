@@ -48,6 +48,11 @@ pub(super) fn read(path: &Path) -> Result<Option<Contents>> {
     Ok(Some(Contents { text, identity }))
 }
 
+/// The error of a file that must be there.
+pub(super) fn missing(path: &Path) -> Error {
+    Error::io("read", path)(rustix::io::Errno::NOENT.into())
+}
+
 fn decode(bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -113,4 +118,35 @@ fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::shape;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_with_a_place(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            match decode(bytes.clone()) {
+                Ok(text) => drop(shape::read(&text)),
+                Err(problem) => {
+                    let line = bytes.split(|b| *b == b'\n').nth(problem.place.line - 1);
+                    prop_assert!(line.is_some_and(|l| str::from_utf8(l).is_err()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_in_a_circle_are_told() {
+        let dir = std::env::temp_dir().join(format!("clipsmaster-policy-links-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("folder");
+        let (a, b) = (dir.join("a"), dir.join("b"));
+        std::os::unix::fs::symlink(&a, &b).expect("link");
+        std::os::unix::fs::symlink(&b, &a).expect("link");
+        assert!(target(&a).expect_err("a circle").to_string().contains("in a circle"));
+        fs::remove_dir_all(dir).expect("clean up");
+    }
 }

@@ -21,6 +21,19 @@ impl Installed {
         Self { codecs: usable.into_iter().filter(|c| c.compresses).collect() }
     }
 
+    /// The level of `policy`, or the nearest there is where nothing that serves it has that one: a file serves machines with
+    /// different plugins. `None` asks for the algorithm's default.
+    pub fn level(&self, policy: &Policy) -> Option<i32> {
+        let level = policy.level?;
+        let serves = |c: &&CodecInfo| {
+            policy.hardware.as_ref().is_none_or(|h| *h == c.hardware)
+                && policy.implementation.as_ref().is_none_or(|id| *id == c.implementation())
+        };
+        let near = |c: &CodecInfo| level.clamp(c.level_min, c.level_max);
+        let levels = self.of(&policy.algorithm).filter(serves).map(near);
+        Some(levels.min_by_key(|l| l.abs_diff(level)).unwrap_or(level))
+    }
+
     fn of<'a>(&'a self, algorithm: &'a str) -> impl Iterator<Item = &'a CodecInfo> + Clone {
         self.codecs.iter().filter(move |c| c.algorithm == algorithm)
     }
@@ -196,6 +209,7 @@ fn list(names: &[impl AsRef<str>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Setting;
     use proptest::prelude::*;
 
     fn codec(id: &str, level_min: i32, level_max: i32) -> CodecInfo {
@@ -275,6 +289,26 @@ mod tests {
             ]
         );
         assert_eq!(told("  model_weights:\n    algorithm: snappy\n"), [""; 0], "zstd's level stays behind");
+    }
+
+    #[test]
+    fn the_nearest_level_serves_where_that_one_is_not() {
+        let policy = |algorithm: &str, level: &str| {
+            let settings = [(Key::Algorithm, algorithm), (Key::Level, level)];
+            let settings = settings.map(|(k, v)| Setting::read(k, v).expect("a value")).into();
+            PolicySet::builtin().with("a", settings).expect("a type").get("a").clone()
+        };
+        assert_eq!(machine().level(&policy("snappy", "0")), Some(1));
+        assert_eq!(machine().level(&policy("gzip", "11")), Some(11));
+        assert_eq!(machine().level(&policy("gzip", "99")), Some(12));
+        assert_eq!(machine().level(&policy("gzip", "default")), None);
+        assert_eq!(
+            machine().level(&policy("lz4", "0")),
+            Some(0),
+            "that it is not there is told when it is used"
+        );
+        let exact = Policy { implementation: Some("gzip/cpu/zlib-rs".into()), ..policy("gzip", "11") };
+        assert_eq!(machine().level(&exact), Some(9));
     }
 
     #[test]

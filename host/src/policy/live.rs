@@ -65,8 +65,8 @@ impl PolicySet {
     /// # Errors
     /// As [`open`](Self::open), and [`Error::Io`] where there is no such file.
     pub fn load(path: &Path) -> Result<Self> {
-        let none = || Error::io("read", path)(std::io::ErrorKind::NotFound.into());
-        Self::builtin().with_file(file::read(path)?.ok_or_else(none)?, Layer::Project, path)
+        let contents = file::read(path)?.ok_or_else(|| file::missing(path))?;
+        Self::builtin().with_file(contents, Layer::Project, path)
     }
 
     fn with_file(self, contents: Contents, layer: Layer, path: &Path) -> Result<Self> {

@@ -25,6 +25,7 @@ pub use key::{Key, Setting};
 pub use live::{FILE_NAME, Policies, PolicyFiles};
 pub use problem::{Place, Problem, Severity};
 pub use set::{BUILTIN_TEXT, Layer, Origin, PolicySet, nearest_type};
+pub use shape::check_type_name;
 
 pub(crate) use apply::user_file;
 

@@ -45,7 +45,7 @@ impl Entries {
 ///
 /// # Errors
 /// When it cannot: why.
-pub(super) fn check_type_name(name: &str) -> Result<(), String> {
+pub fn check_type_name(name: &str) -> Result<(), String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     if starts_well && name.len() <= MOST_NAME_BYTES && name.chars().all(is_plain) {

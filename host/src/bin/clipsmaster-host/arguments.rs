@@ -57,8 +57,8 @@ impl Common {
         if let Some(trust) = &self.trust {
             config.trust = parse_trust(trust)?;
         }
-        if let Some(path) = self.config.as_ref().filter(|path| !path.exists()) {
-            return Err(Error::io("read", path)(std::io::ErrorKind::NotFound.into()));
+        if let Some(path) = &self.config {
+            std::fs::metadata(path).map_err(Error::io("read", path))?;
         }
         config.set_project_policy(self.config.clone());
         Ok(config)

@@ -109,28 +109,31 @@ fn is_blank(text: &str) -> bool {
     text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
 }
 
-/// The entry of `path` below the root key: its key and value, and where it stands in the mapping around it.
-struct Found {
-    around: Node,
-    at: usize,
+/// Where a path below the root key leads.
+enum Walk<'a> {
+    /// To an entry of the mapping `around`.
+    Found { around: &'a Node, at: usize },
+    /// Nowhere: `around`, the value of `key`, has no entry of the next name.
+    Missing { around: &'a Node, key: Option<&'a Node> },
 }
 
-/// Walks down from the root. `Err` is the mapping, or nothing, in which the rest of the path is missing.
-fn find(root: &Node, path: &[&str]) -> Result<Found, (Node, Option<Node>, usize)> {
-    let mut around = root.clone();
-    let mut key: Option<Node> = None;
-    let mut found = None;
-    for (depth, name) in std::iter::once(&ROOT_KEY).chain(path).enumerate() {
-        let entries = around.entries().unwrap_or_default();
-        let Some(at) = entries.iter().position(|(k, _)| k.text() == Some(name)) else {
-            return Err((around, key, depth));
+fn walk<'a>(root: &'a Node, path: &[&str]) -> Walk<'a> {
+    let mut walk = Walk::Missing { around: root, key: None };
+    for name in std::iter::once(&ROOT_KEY).chain(path) {
+        let (around, key) = match walk {
+            Walk::Missing { around, key } => (around, key),
+            Walk::Found { around, at } => {
+                let (key, value) = &around.entries().unwrap_or_default()[at];
+                (value, Some(key))
+            }
         };
-        let next = entries[at].clone();
-        found = Some(Found { around: around.clone(), at });
-        key = Some(next.0);
-        around = next.1;
+        let at = around.entries().unwrap_or_default().iter().position(|(k, _)| k.text() == Some(name));
+        match at {
+            Some(at) => walk = Walk::Found { around, at },
+            None => return Walk::Missing { around, key },
+        }
     }
-    found.ok_or((around, key, 0))
+    walk
 }
 
 fn tree(text: &str) -> Result<Node, String> {
@@ -147,12 +150,12 @@ fn keys_of(text: &str, name: &str) -> Result<Vec<String>, String> {
 fn set(text: &str, name: &str, setting: &Setting) -> Result<String, String> {
     let text = with_type(text, name)?;
     let (key, value) = (setting.key().name(), setting.to_string());
-    match find(&tree(&text)?, &[name, key]) {
-        Ok(Found { around, at }) => {
+    match walk(&tree(&text)?, &[name, key]) {
+        Walk::Found { around, at } => {
             let span = around.entries().unwrap_or_default()[at].1.span.clone();
             Ok(spliced(&text, span, &value))
         }
-        Err((around, parent, _)) => insert(&text, &around, parent.as_ref(), &format!("{key}: {value}")),
+        Walk::Missing { around, key: parent } => insert(&text, around, parent, &format!("{key}: {value}")),
     }
 }
 
@@ -166,9 +169,9 @@ fn with_type(text: &str, name: &str) -> Result<String, String> {
         }
         text.push_str(&format!("{ROOT_KEY}:{newline}"));
     }
-    match find(&tree(&text)?, &[name]) {
-        Ok(_) => Ok(text),
-        Err((around, parent, _)) => insert(&text, &around, parent.as_ref(), &format!("{name}:")),
+    match walk(&tree(&text)?, &[name]) {
+        Walk::Found { .. } => Ok(text),
+        Walk::Missing { around, key } => insert(&text, around, key, &format!("{name}:")),
     }
 }
 
@@ -209,39 +212,52 @@ fn insert(text: &str, around: &Node, parent: Option<&Node>, line: &str) -> Resul
     }
 }
 
-/// `text` without the entry of `path`: the lines it stands on, or what it takes of a line.
+/// `text` without the entry of `path`.
 fn remove(text: &str, path: &[&str]) -> Result<String, String> {
-    let found = find(&tree(text)?, path).map_err(|_| format!("there is no `{}` in it", path.join(".")))?;
-    let Value::Mapping { entries, is_flow } = &found.around.value else {
-        return Err("not in a mapping".into());
+    let tree = tree(text)?;
+    let Walk::Found { around, at } = walk(&tree, path) else {
+        return Err(format!("there is no `{}` in it", path.join(".")));
     };
-    let (key, value) = &entries[found.at];
-    let end = value.span.end.max(key.span.end);
-    if *is_flow {
-        let span = match (found.at.checked_sub(1), entries.get(found.at + 1)) {
-            (Some(before), _) => entries[before].1.span.end.max(entries[before].0.span.end)..end,
-            (None, Some((next, _))) => key.span.start..next.span.start,
-            (None, None) => key.span.start..end,
-        };
-        return Ok(spliced(text, span, ""));
-    }
-    let indent = indent(text, key)?;
-    let start = key.span.start - indent.len();
-    let end = line_end(text, end);
-    let after = end + text[end..].find('\n').map_or(0, |at| at + 1);
-    let mut start = start;
-    // The blank line that set it apart goes with it, unless that now keeps others apart.
-    let rest = &text[after..];
-    if path.len() == 1 && (rest.is_empty() || rest.starts_with(['\n', '\r'])) {
-        let before = &text[..start];
-        for blank in ["\r\n\r\n", "\n\n"] {
-            if before.ends_with(blank) {
-                start -= blank.len() / 2;
-                break;
-            }
+    match &around.value {
+        Value::Mapping { entries, is_flow: true } => Ok(spliced(text, span_in_flow(entries, at), "")),
+        Value::Mapping { entries, is_flow: false } => {
+            let span = lines_of(text, &entries[at])?;
+            // The blank line that set a type apart goes with it, unless it now keeps others apart.
+            let rest = &text[span.end..];
+            let is_apart = path.len() == 1 && (rest.is_empty() || rest.starts_with(['\n', '\r']));
+            let blank = if is_apart { blank_line_before(text, span.start) } else { 0 };
+            Ok(spliced(text, span.start - blank..span.end, ""))
         }
+        _ => Err("not in a mapping".into()),
     }
-    Ok(spliced(text, start..after, ""))
+}
+
+/// What an entry takes of a line, with the comma that goes with it.
+fn span_in_flow(entries: &[(Node, Node)], at: usize) -> Range<usize> {
+    let end = |(key, value): &(Node, Node)| value.span.end.max(key.span.end);
+    let start = entries[at].0.span.start;
+    match (at.checked_sub(1), entries.get(at + 1)) {
+        (Some(before), _) => end(&entries[before])..end(&entries[at]),
+        (None, Some((next, _))) => start..next.span.start,
+        (None, None) => start..end(&entries[at]),
+    }
+}
+
+/// The lines that an entry stands on.
+fn lines_of(text: &str, (key, value): &(Node, Node)) -> Result<Range<usize>, String> {
+    let start = key.span.start - indent(text, key)?.len();
+    let end = line_end(text, value.span.end.max(key.span.end));
+    Ok(start..end + text[end..].find('\n').map_or(0, |at| at + 1))
+}
+
+/// Bytes of the blank line that ends at `at`, if there is one.
+fn blank_line_before(text: &str, at: usize) -> usize {
+    let before = &text[..at];
+    match (before.ends_with("\r\n\r\n"), before.ends_with("\n\n")) {
+        (true, _) => 2,
+        (_, true) => 1,
+        _ => 0,
+    }
 }
 
 /// The spaces before a key, which must begin its line.

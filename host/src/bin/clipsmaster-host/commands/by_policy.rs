@@ -16,7 +16,8 @@ pub(super) fn filled(host: &Host, arguments: &CompressArguments) -> Result<Compr
         host.policies()?.current().with(resource_type, given(host, arguments)?).map_err(Failure::usage)?;
     let policy = set.get(resource_type);
     filled.algorithm = Some(policy.algorithm.clone());
-    filled.level = policy.level;
+    // A level that was asked for here is taken at its word.
+    filled.level = if arguments.level.is_some() { policy.level } else { host.installed().level(policy) };
     filled.hardware = policy.hardware.clone();
     filled.implementation = policy.implementation.clone();
     filled.chunk_size = Some(policy.chunk_bytes);

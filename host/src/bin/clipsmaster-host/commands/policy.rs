@@ -13,7 +13,8 @@ use crate::{
 use clipsmaster_host::{
     Host, Policy,
     policy::{
-        Change, DEFAULT_TYPE, Key, Layer, Origin, PolicyFile, PolicySet, Problem, Setting, nearest_type,
+        Change, DEFAULT_TYPE, Key, Layer, Origin, PolicyFile, PolicySet, Problem, Setting, check_type_name,
+        nearest_type,
     },
     size,
 };
@@ -85,11 +86,11 @@ fn table(set: &PolicySet, is_verbose: bool) -> String {
         ("LEVEL", Align::Right),
         ("CHUNK", Align::Right),
         ("AUTO", Align::Left),
-        ("FROM", Align::Right),
+        ("THRESHOLD", Align::Right),
         ("PRIORITY", Align::Left),
     ];
     if is_verbose {
-        columns.extend([("SAVES", Align::Right), ("MORE", Align::Left), ("WRITTEN IN", Align::Left)]);
+        columns.extend([("MIN SAVINGS", Align::Right), ("MORE", Align::Left), ("LAYERS", Align::Left)]);
     }
     let mut table = Table::new(&columns);
     for name in set.types() {
@@ -148,7 +149,7 @@ pub(crate) fn show(common: &Common, arguments: &ShowPolicy) -> Outcome {
     let name = arguments.resource_type.as_str();
     if !set.contains(name) {
         let hint = nearest_type(&set, name).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        note(common, &format!("no file names `{name}`, so `{DEFAULT_TYPE}` serves it{hint}"));
+        tell(common, "note", &format!("no file names `{name}`, so `{DEFAULT_TYPE}` serves it{hint}"));
     }
     if common.json {
         return print_json(&Shown::new(&set, name));
@@ -158,8 +159,10 @@ pub(crate) fn show(common: &Common, arguments: &ShowPolicy) -> Outcome {
         let value = Setting::of(set.get(name), key).map(|s| s.to_string());
         let is_chosen = key == Key::Level && set.get(name).is_auto();
         let value = value.filter(|_| !is_chosen).unwrap_or_else(|| "-".into());
-        let origin = set.origin(name, key).map_or_else(|| "nowhere: what the program does", |_| "");
-        let from = set.origin(name, key).map_or_else(|| origin.to_owned(), ToString::to_string);
+        // The origins of a type that no file names are those of the one that serves it.
+        let served = if set.contains(name) { "" } else { " (default)" };
+        let from = set.origin(name, key).map(|o| format!("{o}{served}"));
+        let from = from.unwrap_or_else(|| "default of the program".into());
         if arguments.origin {
             text.push_str(&format!("  {:<15} {value:<18} {from}\n", key.name()));
         } else if value != "-" {
@@ -171,6 +174,7 @@ pub(crate) fn show(common: &Common, arguments: &ShowPolicy) -> Outcome {
 
 pub(crate) fn create(common: &Common, arguments: &CreatePolicy) -> Outcome {
     let name = arguments.resource_type.as_str();
+    check_type_name(name).map_err(Failure::usage)?;
     let files = Files::new(common, arguments.save.as_deref())?;
     if files.set.contains(name) && !arguments.force {
         let places: Vec<String> = files.set.layers_of(name).map(|(l, p)| layer_name(l, p)).collect();
@@ -186,7 +190,7 @@ pub(crate) fn create(common: &Common, arguments: &CreatePolicy) -> Outcome {
 pub(crate) fn update(common: &Common, arguments: &UpdatePolicy) -> Outcome {
     let name = arguments.resource_type.as_str();
     let files = Files::new(common, arguments.save.as_deref())?;
-    files.check_known(name, &format!("; `policy create {name}` makes it"))?;
+    files.check_known(name, &format!(" (`policy create {name}` makes a new one)"))?;
     let settings = arguments.settings.given();
     if settings.is_empty() {
         return Err(Failure::usage(format!(
@@ -209,7 +213,11 @@ pub(crate) fn delete(common: &Common, arguments: &DeletePolicy) -> Outcome {
     files.write(common, name, "deleted", &Change::Remove(name.to_owned()), true)?;
     if let Some((layer, path)) = elsewhere.last() {
         let rest = layer_name(*layer, *path);
-        note(common, &format!("`{name}` is still defined ({rest}); its values there hold from now on"));
+        tell(
+            common,
+            "note",
+            &format!("`{name}` is still defined ({rest}); what stands there holds from now on"),
+        );
     }
     Ok(())
 }
@@ -264,10 +272,10 @@ impl Files {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are: {}", self.set.types().collect::<Vec<_>>().join(", ")),
         };
-        Err(Failure::usage(format!("unknown resource type `{name}`; {meant}{hint}")))
+        Err(Failure::usage(format!("unknown resource type `{name}`{hint}; {meant}")))
     }
 
-    /// Makes the change, unless it brings mistakes; or what may be one, without `force`.
+    /// Makes the change, unless it brings mistakes. With `force` only those count that are mistakes on any machine.
     fn write(
         &self,
         common: &Common,
@@ -282,9 +290,11 @@ impl Files {
         file.change(change)?;
         let mut new = file.problems(Some(&installed));
         new.retain(|problem| !before.iter().any(|b| b.message == problem.message));
-        let worst = new.iter().find(|p| p.is_error()).or_else(|| new.first().filter(|_| !force));
-        if let Some(problem) = worst {
-            let hint = if problem.is_error() { "" } else { "; --force writes it all the same" };
+        let worst = new.iter().find(|p| p.is_error()).or_else(|| new.first());
+        if let Some(problem) = worst.filter(|_| !force) {
+            // What contradicts itself does so everywhere.
+            let is_of_this_machine = file.problems(None).iter().all(|p| p.message != problem.message);
+            let hint = if is_of_this_machine { "; --force writes it all the same" } else { "" };
             return Err(Failure::usage(format!("nothing was written: {}{hint}", problem.message)));
         }
         file.save()?;
@@ -292,7 +302,7 @@ impl Files {
             return print_json(&Changed { resource_type: name, action, file: &self.target, warnings: &new });
         }
         for warning in &new {
-            note(common, &warning.message);
+            tell(common, "warning", &warning.message);
         }
         if common.quiet { Ok(()) } else { print(&format!("{action} {name} in {}\n", self.target.display())) }
     }
@@ -314,7 +324,8 @@ pub(crate) fn verify(common: &Common, arguments: &VerifyPolicy) -> Outcome {
     if errors == 0 {
         return Ok(());
     }
-    let counted = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+    let also = if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
+    let counted = count(errors, "error") + &also;
     Err(Failure::usage(format!("{}: {counted}", path.display())))
 }
 
@@ -327,9 +338,9 @@ pub(crate) fn apply(common: &Common, arguments: &ApplyPolicy) -> Outcome {
 }
 
 /// Tells people what no machine needs to know.
-fn note(common: &Common, text: &str) {
+fn tell(common: &Common, kind: &str, text: &str) {
     if !common.quiet {
-        let _ = writeln!(io::stderr(), "clipsmaster-host: warning: {text}");
+        let _ = writeln!(io::stderr(), "clipsmaster-host: {kind}: {text}");
     }
 }
 

@@ -14,9 +14,9 @@
 //! }
 //! ```
 //!
-//! Data flows one way: [`Host`] asks [`selection`], which ranks what the registry knows; [`pipeline`] moves files and
-//! pipes through the chosen codecs in bounded memory. Plugins are loaded when they are first used, and only
-//! after a child process has proven them.
+//! Data flows one way: [`policy`] says what is done with each type of resource; [`Host`] asks [`selection`], which ranks what the
+//! registry knows; [`pipeline`] moves files and pipes through the chosen codecs in bounded memory. Plugins are loaded when they
+//! are first used, and only after a child process has proven them.
 
 mod adaptors;
 pub mod algorithm;

@@ -329,3 +329,18 @@ fn changed_files_never_panic_and_places_are_real() {
         }
     }
 }
+
+#[test]
+fn doctor_names_the_files_and_what_is_wrong_with_them() {
+    let s = scratch();
+    assert!(s.run(&["doctor"]).contains("policies\n  the built-in ones\n"));
+    project(&s, "compression_policy:\n  log_data:\n    hardware: cuda\n");
+    let told = s.run(&["doctor"]);
+    assert!(
+        told.contains(&format!("policies\n  {PROJECT}\n  {PROJECT}:3:15: warning: log_data.hardware")),
+        "{told}"
+    );
+    project(&s, "compression_policy:\n  log_data: 3\n");
+    let told = s.run(&["doctor"]);
+    assert!(told.contains(&format!("{PROJECT}:2:13: error")), "{told}");
+}

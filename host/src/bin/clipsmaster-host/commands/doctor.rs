@@ -26,6 +26,10 @@ struct Diagnosis {
     algorithms: Vec<String>,
     missing_algorithms: Vec<&'static str>,
     unmeasured: Vec<String>,
+    /// Policy files in use.
+    policy_files: Vec<String>,
+    /// Why policies cannot be used, or what of them cannot be used here.
+    policy_problems: Vec<String>,
     troubles: Vec<Trouble>,
 }
 
@@ -65,7 +69,10 @@ fn diagnose(host: &Host) -> Diagnosis {
         remedy: l.verdict.remedy.clone(),
         path: l.path.display().to_string(),
     };
+    let (policy_files, policy_problems) = policies(host);
     Diagnosis {
+        policy_files,
+        policy_problems,
         folders: folders.collect(),
         cache: cache.display().to_string(),
         cache_is_temporary: cache_is_temporary.map(str::to_owned),
@@ -78,6 +85,17 @@ fn diagnose(host: &Host) -> Diagnosis {
         unmeasured: unmeasured.map(|l| l.implementation.clone()).collect(),
         troubles: lines.iter().filter(bad).map(trouble).collect(),
     }
+}
+
+/// The policy files in use, and what is wrong with them here.
+fn policies(host: &Host) -> (Vec<String>, Vec<String>) {
+    let set = match host.policies() {
+        Ok(policies) => policies.current(),
+        Err(e) => return (Vec::new(), vec![e.to_string()]),
+    };
+    let files = set.layers().filter_map(|(_, path)| path.map(|p| p.display().to_string())).collect();
+    let findings = set.check(Some(&host.installed()));
+    (files, findings.into_iter().map(|f| format!("{}: {}: {}", f.origin, f.severity, f.message)).collect())
 }
 
 fn text(d: &Diagnosis) -> String {
@@ -104,11 +122,19 @@ fn text(d: &Diagnosis) -> String {
         let names = d.unmeasured.join(", ");
         text.push_str(&format!("  not measured yet: {names}; `clipsmaster-host list-plugins` does it\n"));
     }
-    if d.troubles.is_empty() {
+    let files =
+        if d.policy_files.is_empty() { "the built-in ones".into() } else { d.policy_files.join(", ") };
+    text.push_str(&format!("policies\n  {files}\n"));
+    for problem in &d.policy_problems {
+        text.push_str(&format!("  {}\n", problem.trim_end().replace('\n', "\n  ")));
+    }
+    if d.troubles.is_empty() && d.policy_problems.is_empty() {
         text.push_str("no troubles found\n");
         return text;
     }
-    text.push_str("troubles\n");
+    if !d.troubles.is_empty() {
+        text.push_str("troubles\n");
+    }
     for t in &d.troubles {
         text.push_str(&format!("  {} ({}): {}\n    {}\n", t.what, t.state, t.reason, t.path));
         if !t.remedy.is_empty() {

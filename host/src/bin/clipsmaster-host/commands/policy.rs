@@ -154,22 +154,23 @@ pub(crate) fn show(common: &Common, arguments: &ShowPolicy) -> Outcome {
     if common.json {
         return print_json(&Shown::new(&set, name));
     }
-    let mut text = format!("{name}\n");
-    for key in Key::ALL {
-        let value = Setting::of(set.get(name), key).map(|s| s.to_string());
-        let is_chosen = key == Key::Level && set.get(name).is_auto();
-        let value = value.filter(|_| !is_chosen).unwrap_or_else(|| "-".into());
-        // The origins of a type that no file names are those of the one that serves it.
-        let served = if set.contains(name) { "" } else { " (default)" };
-        let from = set.origin(name, key).map(|o| format!("{o}{served}"));
-        let from = from.unwrap_or_else(|| "default of the program".into());
-        if arguments.origin {
-            text.push_str(&format!("  {:<15} {value:<18} {from}\n", key.name()));
-        } else if value != "-" {
-            text.push_str(&format!("  {:<15} {value}\n", key.name()));
-        }
+    let lines = Key::ALL.into_iter().filter_map(|key| line(&set, name, key, arguments.origin));
+    print(&format!("{name}\n{}", lines.collect::<String>()))
+}
+
+/// What a type has for `key`, and where it comes from. `None` where there is nothing to show.
+fn line(set: &PolicySet, name: &str, key: Key, with_origin: bool) -> Option<String> {
+    let policy = set.get(name);
+    let is_chosen = key == Key::Level && policy.is_auto();
+    let value = Setting::of(policy, key).filter(|_| !is_chosen).map(|s| s.to_string());
+    if !with_origin {
+        return Some(format!("  {:<15} {}\n", key.name(), value?));
     }
-    print(&text)
+    // The origins of a type that no file names are those of the one that serves it.
+    let served = if set.contains(name) { "" } else { " (default)" };
+    let origin = set.origin(name, key).map(|o| format!("{o}{served}"));
+    let origin = origin.unwrap_or_else(|| "default of the program".into());
+    Some(format!("  {:<15} {:<18} {origin}\n", key.name(), value.as_deref().unwrap_or("-")))
 }
 
 pub(crate) fn create(common: &Common, arguments: &CreatePolicy) -> Outcome {

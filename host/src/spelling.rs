@@ -9,7 +9,7 @@ pub(crate) fn instead(written: &str, known: &[&str]) -> String {
     }
 }
 
-/// The nearest of `known`, unless all are far: more than a third of the letters, at least one, may be wrong.
+/// The nearest of `known`, unless all are far: a third of the letters may be wrong, or one of few, but never all.
 pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     // Far more than a name; the comparison takes time by the product of the lengths.
     if written.len() > 100 {
@@ -18,8 +18,8 @@ pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let folded = written.to_ascii_lowercase();
     let distances = known.iter().map(|name| (distance(&folded, &name.to_ascii_lowercase()), *name));
     let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
-    let most = (written.chars().count().min(name.chars().count()) / 3).max(1);
-    (distance <= most).then_some(name)
+    let shorter = written.chars().count().min(name.chars().count());
+    (distance <= (shorter / 3).max(1) && distance < shorter).then_some(name)
 }
 
 /// Letters to put in, take out, replace, or swap with their neighbours (optimal string alignment).

@@ -105,25 +105,29 @@ impl Inner {
             return Ok((Blob(bytes), served));
         }
         // Counted before it is made: what is made is within the budget, or the caller's alone.
-        let room = self.hot.room(Blob::held_by(found.len), &self.budget, &self.table);
+        let room = self.hot.room(id, Blob::held_by(found.len), &self.budget, &self.table);
         let blob = Blob::from(self.decode(found, 0..found.len)?);
         *latest = Arc::downgrade(&blob.0);
         let served = found.content.served();
         let Some(room) = room else { return Ok((blob, served)) };
         let hot = room.fill(blob.clone());
-        let kept = self.table.change(id, found.version, |entry| match &entry.content {
-            Content::Raw(_) => None,
-            // The file is removed when it is dropped: outside of the lock.
-            Content::Spilled(_) if self.is_roomy() => {
-                Some(std::mem::replace(&mut entry.content, Content::Raw(hot.into_raw())))
+        // What was there is dropped outside of the lock: it may be a file.
+        let (mut spilled, mut old) = (None, None);
+        let used_ms = self.table.change(id, found.version, |entry| {
+            match &entry.content {
+                Content::Raw(_) => {}
+                Content::Spilled(_) if self.is_roomy() => {
+                    let raw = Content::Raw(hot.into_raw());
+                    spilled = Some(std::mem::replace(&mut entry.content, raw));
+                }
+                _ => old = entry.hot.replace(hot),
             }
-            _ => {
-                entry.hot = Some(hot);
-                self.hot.put(id, found.version, entry.used_ms());
-                None
-            }
+            entry.used_ms()
         });
-        drop(kept);
+        drop((spilled, old));
+        if let Some(used_ms) = used_ms {
+            self.hot.put(id, found.version, used_ms, &self.table);
+        }
         Ok((blob, served))
     }
 

@@ -17,6 +17,7 @@ use crate::{
 };
 use std::{
     cmp::Reverse,
+    collections::BinaryHeap,
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -39,7 +40,7 @@ impl Tier {
 }
 
 /// A resource that can make room.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Candidate {
     pub id: Box<[u8]>,
     pub version: u64,
@@ -54,6 +55,9 @@ struct Queue {
     candidates: Vec<Candidate>,
     changes: Option<u64>,
 }
+
+/// Most candidates that are listed at once: lists are not accounted for.
+const MOST_CANDIDATES: usize = 1024;
 
 /// Order among candidates: what is least is taken first.
 type Rank = (bool, Reverse<Priority>, u64);
@@ -123,18 +127,24 @@ impl Inner {
         wanted: impl Fn(&Entry, &Policy) -> bool,
     ) -> Vec<Candidate> {
         let (policies, generation, now) = (self.policies.current(), self.policies.generation(), now_ms());
-        let mut ranked: Vec<(Rank, Candidate)> = Vec::new();
+        let mut ranked: BinaryHeap<(Rank, Candidate)> = BinaryHeap::new();
         self.table.each(|id, entry| {
             let is_idle = u128::from(now.saturating_sub(entry.used_ms())) >= idle.as_millis();
             let policy = policies.get(&entry.kind.name);
             if is_idle && self.suits(tier, entry, policy, generation) && wanted(entry, policy) {
                 let priority = if tier == Tier::Spill { reversed(policy.priority) } else { policy.priority };
                 let rank = (entry.is_in_use(), Reverse(priority), entry.used_ms());
-                ranked.push((rank, Candidate { id: id.into(), version: entry.version }));
+                if ranked.len() < MOST_CANDIDATES || ranked.peek().is_some_and(|(most, _)| rank < *most) {
+                    ranked.push((rank, Candidate { id: id.into(), version: entry.version }));
+                }
+                if ranked.len() > MOST_CANDIDATES {
+                    ranked.pop();
+                }
             }
         });
-        ranked.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        ranked.into_iter().map(|(_, candidate)| candidate).collect()
+        let mut candidates = ranked.into_sorted_vec();
+        candidates.reverse();
+        candidates.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
     fn suits(&self, tier: Tier, entry: &Entry, policy: &Policy, generation: u64) -> bool {

@@ -194,6 +194,11 @@ impl Table {
         }
     }
 
+    /// Whether the resource `id` still is of `version`, and has a decompressed copy.
+    pub(super) fn has_copy(&self, id: &[u8], version: u64) -> bool {
+        self.read(id).entries.get(id).is_some_and(|entry| entry.version == version && entry.hot.is_some())
+    }
+
     /// Does `change` to the resource `id`, if it still is of `version`.
     pub(super) fn change<T>(
         &self,

@@ -240,6 +240,12 @@ fn files_are_compressed_by_policy_and_options_win() {
     assert_eq!(report[0]["algorithm"], "lzma");
     let e = fails(&s, 5, &["compress", "--resource-type", "log_data", "--level", "99", "-f", "data.log"]);
     assert!(e.contains("level 99"), "{e}");
+    let slip = output(&s, &["policy", "apply", "log_dta", "data.log", "--force"]);
+    assert!(slip.status.success() && stderr(&slip).contains("did you mean `log_data`?"), "{}", stderr(&slip));
+    project(&s, "compression_policy:\n  log_data:\n    hardware: cuda\n");
+    let named =
+        ["compress", "--resource-type", "log_data", "--implementation", "gzip/cpu/zlib-rs", "-f", "data.log"];
+    s.run(&named);
     project(&s, "compression_policy:\n  safe:\n    algorithm: auto\n    objective: speed\n    parity: 10\n");
     let report = s.json(&["policy", "apply", "safe", "data.log", "-o", "safe.cmc"]);
     assert!(report[0]["choice"]["why"].is_string(), "{report}");

@@ -169,6 +169,33 @@ mod tests {
     }
 
     #[test]
+    fn writers_at_the_same_time_lose_nothing() {
+        let dir = scratch("threads");
+        let path = dir.join("p.yaml");
+        let write = |n: usize| {
+            let change = Change::Set(format!("t{n}"), vec![Setting::Parity(1)]);
+            let once = || {
+                let mut file = PolicyFile::open(&path)?;
+                file.change(&change)?;
+                file.save()
+            };
+            while let Err(e) = once() {
+                assert!(e.to_string().contains("try again"), "{e}");
+            }
+        };
+        std::thread::scope(|scope| {
+            let write = &write;
+            for n in 0..8 {
+                scope.spawn(move || write(n));
+            }
+        });
+        let set = PolicySet::load(&path).expect("whole");
+        assert!((0..8).all(|n| set.contains(&format!("t{n}"))), "{:?}", fs::read_to_string(&path));
+        assert_eq!(fs::read_dir(&dir).expect("folder").count(), 1);
+        fs::remove_dir_all(dir).expect("clean up");
+    }
+
+    #[test]
     fn a_saved_set_loads_as_it_was() {
         let dir = scratch("save");
         let path = dir.join("p.yaml");

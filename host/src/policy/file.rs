@@ -75,19 +75,26 @@ pub(super) fn write(path: &Path, text: &str, before: Option<FileIdentity>) -> Re
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     let mode = fs::metadata(&target).ok().map(|m| m.permissions().mode() & 0o7777);
     let temporary = temporary_name(&target);
-    let written = write_new(&temporary, text, mode).and_then(|()| {
-        if FileIdentity::at(&target).ok() != before {
-            return Err(io::Error::other("it was changed by somebody else in the meantime; try again"));
-        }
-        fs::rename(&temporary, &target)?;
-        // The new name survives a loss of power, where the file system can do that for folders.
-        let _ = File::open(folder).and_then(|f| f.sync_all());
-        Ok(())
-    });
-    written.map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        Error::io("write", path)(e)
-    })
+    write_new(&temporary, text, mode).and_then(|()| replace(&temporary, &target, folder, before)).map_err(
+        |e| {
+            let _ = fs::remove_file(&temporary);
+            Error::io("write", path)(e)
+        },
+    )
+}
+
+/// Gives `temporary` the name `target`, if that is still the file `before`. Others of us who write there wait.
+fn replace(temporary: &Path, target: &Path, folder: &Path, before: Option<FileIdentity>) -> io::Result<()> {
+    let folder = File::open(folder)?;
+    // Where the file system has no locks, what happens between the look and the rename goes unnoticed.
+    let _ = folder.lock();
+    if FileIdentity::at(target).ok() != before {
+        return Err(io::Error::other("it was changed by somebody else in the meantime; try again"));
+    }
+    fs::rename(temporary, target)?;
+    // The new name survives a loss of power, where the file system can do that for folders.
+    let _ = folder.sync_all();
+    Ok(())
 }
 
 fn write_new(temporary: &Path, text: &str, mode: Option<u32>) -> io::Result<()> {

@@ -1,7 +1,10 @@
 //! `compress --resource-type`: what the policy says, where the arguments say nothing.
 
-use super::compress::by_extension;
-use crate::{Failure, arguments::CompressArguments};
+use super::{compress::by_extension, policy::tell_unnamed};
+use crate::{
+    Failure,
+    arguments::{Common, CompressArguments},
+};
 use clipsmaster_host::{
     Host, algorithm,
     policy::{Key, Setting},
@@ -9,11 +12,18 @@ use clipsmaster_host::{
 
 /// `arguments` with what the policy of their resource type says in the gaps. What is given wins, as the highest layer of the
 /// policy: a level of the policy's own algorithm does not go with another.
-pub(super) fn filled(host: &Host, arguments: &CompressArguments) -> Result<CompressArguments, Failure> {
+pub(super) fn filled(
+    common: &Common,
+    host: &Host,
+    arguments: &CompressArguments,
+) -> Result<CompressArguments, Failure> {
     let mut filled = arguments.clone();
     let Some(resource_type) = &arguments.resource_type else { return Ok(filled) };
-    let set =
-        host.policies()?.current().with(resource_type, given(host, arguments)?).map_err(Failure::usage)?;
+    let in_force = host.policies()?.current();
+    if !in_force.contains(resource_type) {
+        tell_unnamed(common, &in_force, resource_type);
+    }
+    let set = in_force.with(resource_type, given(host, arguments)?).map_err(Failure::usage)?;
     let policy = set.get(resource_type);
     filled.algorithm = Some(policy.algorithm.clone());
     // A level that was asked for here is taken at its word.
@@ -41,11 +51,15 @@ fn given(host: &Host, arguments: &CompressArguments) -> Result<Vec<Setting>, Fai
     settings.extend(arguments.chunk_size.map(Setting::ChunkSize));
     settings.extend(arguments.parity.map(Setting::Parity));
     settings.extend(arguments.filter.map(Setting::Filter));
-    for (key, text) in
-        [(Key::Hardware, &arguments.hardware), (Key::Implementation, &arguments.implementation)]
-    {
-        let setting = text.as_ref().map(|text| Setting::read(key, text)).transpose();
-        settings.extend(setting.map_err(Failure::usage)?);
-    }
+    let read = |key, text: &Option<String>| match text {
+        Some(text) => Setting::read(key, text).map(Some).map_err(Failure::usage),
+        None => Ok(None),
+    };
+    let hardware = read(Key::Hardware, &arguments.hardware)?;
+    let implementation = read(Key::Implementation, &arguments.implementation)?;
+    // An implementation runs on its own hardware: one that is given does not go with the other of the policy.
+    let either = hardware.is_some() || implementation.is_some();
+    settings.extend(hardware.or(either.then_some(Setting::Hardware(None))));
+    settings.extend(implementation.or(either.then_some(Setting::Implementation(None))));
     Ok(settings)
 }

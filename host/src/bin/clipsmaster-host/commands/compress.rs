@@ -55,7 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let inputs = inputs(&arguments.input, &arguments.to)?;
     arguments.chunk_size.map(checked_chunk).transpose()?;
     let host = open(common)?;
-    let arguments = &by_policy::filled(&host, arguments)?;
+    let arguments = &by_policy::filled(common, &host, arguments)?;
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let asked = asked(&host, arguments)?;
     let job = |plan: &Plan, likeness: Option<Likeness>| -> Result<(Request, CompressOptions), Failure> {

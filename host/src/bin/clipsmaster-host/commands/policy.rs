@@ -148,8 +148,7 @@ pub(crate) fn show(common: &Common, arguments: &ShowPolicy) -> Outcome {
     let set = set_in_force(common)?;
     let name = arguments.resource_type.as_str();
     if !set.contains(name) {
-        let hint = nearest_type(&set, name).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        tell(common, "note", &format!("no file names `{name}`, so `{DEFAULT_TYPE}` serves it{hint}"));
+        tell_unnamed(common, &set, name);
     }
     if common.json {
         return print_json(&Shown::new(&set, name));
@@ -336,6 +335,12 @@ fn count(n: usize, what: &str) -> String {
 
 pub(crate) fn apply(common: &Common, arguments: &ApplyPolicy) -> Outcome {
     compress::run(common, &arguments.compression())
+}
+
+/// Tells that `default` serves a type, which may be a slip.
+pub(super) fn tell_unnamed(common: &Common, set: &PolicySet, name: &str) {
+    let hint = nearest_type(set, name).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    tell(common, "note", &format!("no file names `{name}`, so `{DEFAULT_TYPE}` serves it{hint}"));
 }
 
 /// Tells people what no machine needs to know.

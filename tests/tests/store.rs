@@ -234,6 +234,42 @@ fn folders_of_dead_stores_are_removed_and_those_of_living_ones_stay() {
     drop((first, second));
 }
 
+#[test]
+fn a_simulation_tells_what_a_store_does_for_files_and_for_a_trace() {
+    let scratch = Scratch::sharing_cache();
+    scratch.plugins(&["store", "zstd", "lz4_liblz4", "gzip"]);
+    let dir = scratch.dir("data");
+    fs::write(dir.join("file_cache.txt"), numbered(6 * MIB, 7)).expect("a file");
+    fs::write(dir.join("temp_buffers.raw"), noise(2 * MIB, 7)).expect("a file");
+    let arguments =
+        ["store-sim", "--budget", "24MB", "--fill", "40MB", "--seconds", "1", "--spill-dir", "spill", "data"];
+    let told = scratch.json(&arguments);
+    let number = |key: &str| told[key].as_f64().unwrap_or_else(|| panic!("{key}: {told:#}"));
+    assert!(number("raw_bytes") > 24e6 && number("gain") > 1.0 && number("gets") > 100.0, "{told:#}");
+    assert!(told["store"]["peak_bytes"].as_u64() <= Some(24 << 20), "{told:#}");
+    assert!(told["store"]["types"]["file_cache"]["ratio"].as_f64() > Some(2.0), "{told:#}");
+    assert!(
+        told["latencies"].as_array().is_some_and(|l| l.iter().any(|l| l["form"] == "decompressed")),
+        "{told:#}"
+    );
+    let text = scratch.run(&arguments);
+    assert!(text.contains("original bytes per byte held") && text.contains("file_cache"), "{text}");
+
+    let trace = "insert a file_cache data/file_cache.txt 0..1MB # a comment\ninsert b subtitle data/temp_buffers.raw\n\
+                 get a\nget b\nget nobody\nrelease a\nsleep 10\nremove b\nget a\n";
+    fs::write(scratch.path("trace"), trace).expect("a trace");
+    let told = scratch.json(&["store-sim", "trace"]);
+    assert_eq!((told["gets"].as_u64(), told["resources"].as_u64()), (Some(3), Some(1)), "{told:#}");
+    fs::write(scratch.path("trace"), "get a\nfetch b\n").expect("a trace");
+    let output = scratch.command(&["store-sim", "trace"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        support::stderr(&output).contains("trace:2: `fetch b` is no call"),
+        "{}",
+        support::stderr(&output)
+    );
+}
+
 /// What the application's own codec does: 0 works, 1 writes frames of other bytes, 2 panics, 3 fails, 4 takes half a second.
 static MOOD: AtomicU64 = AtomicU64::new(0);
 

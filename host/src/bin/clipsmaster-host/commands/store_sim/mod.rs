@@ -137,9 +137,9 @@ fn simulate(
     })?;
     let busy_s = start.elapsed().as_secs_f64();
     let worker_cpu_share = (store.stats().worker_s - worker_before) / busy_s;
+    let report = Report { threads: arguments.threads.get(), ..Report::of(store, tally, rss) };
     let raw_gets_per_s = raw_gets(store, arguments.threads.get());
     drop(progress);
-    let report = Report { threads: arguments.threads.get(), ..Report::of(store, tally, rss) };
     Ok(Report { refused, fill_s, busy_s, worker_cpu_share, raw_gets_per_s, ..report })
 }
 
@@ -242,7 +242,7 @@ fn text(report: &Report) -> String {
             "{} of {} in {:.1} s{refused}",
             report.resources,
             binary(report.raw_bytes),
-            report.fill_s.max(report.busy_s)
+            if report.fill_s > 0.0 { report.fill_s } else { report.busy_s }
         ),
     );
     line(

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use rustix::time::{ClockId, clock_gettime};
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, thread, time::Instant};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, thread, time::Instant};
 
 /// Pieces of a sample, spread over the data.
 const PIECES: u64 = 4;
@@ -136,7 +136,7 @@ impl<'a> DataSample<'a> {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
-            Objective::Speed => (len / 512).clamp(48 * KIB, 128 * KIB),
+            Objective::Speed => (len / 512).clamp(24 * KIB, 128 * KIB),
             Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
             Objective::Ratio => 512 * KIB,
         }
@@ -256,6 +256,7 @@ struct Chooser<'a> {
     total: u64,
     installed: Vec<Levels>,
     may_store: bool,
+    opened: Vec<(Rung, Arc<Compressor>)>,
     trials: Vec<Trial>,
     /// Those that the choice is no longer among.
     eliminated: Vec<Trial>,
@@ -287,6 +288,7 @@ impl<'a> Chooser<'a> {
             total: sample.total.unwrap_or(u64::MAX),
             installed,
             may_store,
+            opened: Vec::new(),
             trials: Vec::new(),
             eliminated: Vec::new(),
             buffers: Buffers::default(),
@@ -304,6 +306,16 @@ impl<'a> Chooser<'a> {
         scout.or(all.first()).cloned()
     }
 
+    /// Opened once: what a codec sets up takes as long as a trial.
+    fn kept_compressor(&mut self, rung: &Rung) -> Option<Arc<Compressor>> {
+        if let Some((_, kept)) = self.opened.iter().find(|(of, _)| of == rung) {
+            return Some(Arc::clone(kept));
+        }
+        let opened = Arc::new(self.compressor(rung)?);
+        self.opened.push((rung.clone(), Arc::clone(&opened)));
+        Some(opened)
+    }
+
     fn compressor(&self, rung: &Rung) -> Option<Compressor> {
         let hardware = self.wanted.hardware.clone();
         let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
@@ -312,7 +324,7 @@ impl<'a> Chooser<'a> {
 
     /// Tries `rung`; what cannot be tried is no candidate.
     fn trial(&mut self, rung: &Rung, filter: Filter, data: &[u8], exact: bool) -> Option<Trial> {
-        let compressor = self.compressor(rung)?;
+        let compressor = self.kept_compressor(rung)?;
         let decompresses =
             self.wanted.objective != Objective::Speed || self.wanted.floors.min_decompress_mb_s.is_some();
         let runs = Runs { exact, decompresses };
@@ -363,7 +375,10 @@ impl<'a> Chooser<'a> {
             && is_for_speed
             && !plain.saves()
         {
-            return vec![fastest.filter];
+            let fastest = fastest.clone();
+            let filter = fastest.filter;
+            self.trials.push(fastest);
+            return vec![filter];
         }
         let smallest = smaller.min_by(|a, b| a.left().total_cmp(&b.left()));
         [Filter::None].into_iter().chain(smallest.map(|t| t.filter)).collect()
@@ -378,9 +393,16 @@ impl<'a> Chooser<'a> {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) || is_hopeless {
                 return;
             }
-            let Some(compressor) = self.compressor(&rung) else { continue };
+            let Some(compressor) = self.kept_compressor(&rung) else { continue };
             let mut least = f64::INFINITY;
             for filter in filters {
+                let is_known = |t: &&Trial| t.is_of(&rung.algorithm, rung.level, *filter);
+                if let Some(known) = self.trials.iter().find(is_known) {
+                    best = best.filter(|(_, mb_s)| *mb_s > known.compress_mb_s());
+                    best = best.or_else(|| Some((rung.clone(), known.compress_mb_s())));
+                    least = least.min(known.left());
+                    continue;
+                }
                 let least_mb_s = best.as_ref().map_or(0.0, |(_, mb_s)| *mb_s);
                 let Some(trial) = self.trial_within(&compressor, &rung, *filter, data, least_mb_s) else {
                     continue;

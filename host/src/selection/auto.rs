@@ -131,6 +131,11 @@ impl Trial {
         self.decompress_s.map_or(f64::INFINITY, |s| self.raw_bytes as f64 / 1e6 / s.max(1e-9))
     }
 
+    /// Whether it is of these.
+    pub(crate) fn is_of(&self, algorithm: &str, level: i32, filter: Filter) -> bool {
+        self.algorithm == algorithm && self.level == level && self.filter == filter
+    }
+
     /// Whether enough is saved for [`Objective::Speed`].
     pub fn saves(&self) -> bool {
         self.left() <= 1.0 - LEAST_SAVING

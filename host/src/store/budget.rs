@@ -38,12 +38,17 @@ impl Budget {
 
     /// Most bytes to work on at once: of the reserve that takes a few buffers of that size, and a codec's contexts.
     pub(super) fn most_chunk_bytes(&self) -> u64 {
-        (self.reserve / 8).max(64 << 10)
+        (self.reserve / 16).max(64 << 10)
     }
 
     /// Bytes granted now.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are not granted.
+    pub(super) fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
     }
 
     /// Most bytes ever granted at a time.

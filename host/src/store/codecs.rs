@@ -9,11 +9,45 @@ use crate::{
 };
 use std::sync::{Arc, Mutex};
 
-/// A compressor, and what its contexts take.
+/// A compressor, and what its contexts take: as many as were ever at work at a time, which it keeps.
 #[derive(Debug)]
 pub(super) struct Codec {
     pub compressor: Compressor,
-    grant: Grant,
+    context_bytes: u64,
+    contexts: Mutex<Contexts>,
+}
+
+#[derive(Debug, Default)]
+struct Contexts {
+    grants: Vec<Grant>,
+    at_work: usize,
+}
+
+/// A context at work.
+#[derive(Debug)]
+pub(super) struct AtWork<'a>(&'a Codec);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.contexts).at_work -= 1;
+    }
+}
+
+impl Codec {
+    /// A context to compress with, where it fits into the budget.
+    pub(super) fn work(&self, budget: &Arc<Budget>) -> Option<AtWork<'_>> {
+        let mut contexts = lock(&self.contexts);
+        if contexts.at_work == contexts.grants.len() {
+            let grant = budget.take(self.context_bytes, For::Work)?;
+            contexts.grants.push(grant);
+        }
+        contexts.at_work += 1;
+        Some(AtWork(self))
+    }
+
+    fn held_bytes(&self) -> u64 {
+        lock(&self.contexts).grants.iter().map(Grant::bytes).sum()
+    }
 }
 
 /// A codec for one resource.
@@ -51,7 +85,12 @@ pub(super) struct Codecs {
     budget: Arc<Budget>,
     opened: Mutex<Vec<(Request, Arc<Codec>)>>,
     idle: Mutex<Vec<Scratch>>,
+    /// Levels that policies ask for, and what there is instead.
+    levels: Mutex<Vec<(Asked, Option<i32>)>>,
 }
+
+/// Algorithm, level, hardware and implementation.
+type Asked = (String, Option<i32>, Option<String>, Option<String>);
 
 /// Why there is no codec.
 #[derive(Debug)]
@@ -64,17 +103,21 @@ pub(super) enum NoCodec {
 
 impl Codecs {
     pub(super) fn new(host: Arc<Host>, budget: Arc<Budget>) -> Self {
-        Self { host, budget, opened: Mutex::default(), idle: Mutex::default() }
+        Self { host, budget, opened: Mutex::default(), idle: Mutex::default(), levels: Mutex::default() }
     }
 
     pub(super) fn host(&self) -> &Host {
         &self.host
     }
 
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// The codec that `policy` asks for, for `data`.
     pub(super) fn choose(&self, policy: &Policy, data: &[u8]) -> Result<Chosen, NoCodec> {
         if !policy.is_auto() {
-            let codec = self.open(policy.request())?;
+            let codec = self.open(Request { level: self.level(policy), ..policy.request() })?;
             return Ok(Chosen { codec, filter: policy.filter.unwrap_or_default() });
         }
         let sample = DataSample::of(data);
@@ -84,15 +127,29 @@ impl Codecs {
         Ok(Chosen { codec, filter: Filtering::Always(choice.filter) })
     }
 
+    /// The level of `policy`, or the nearest there is.
+    fn level(&self, policy: &Policy) -> Option<i32> {
+        let key =
+            (policy.algorithm.clone(), policy.level, policy.hardware.clone(), policy.implementation.clone());
+        if let Some((_, level)) = lock(&self.levels).iter().find(|(known, _)| *known == key) {
+            return *level;
+        }
+        let level = self.host.installed().level(policy);
+        lock(&self.levels).push((key, level));
+        level
+    }
+
     fn open(&self, request: Request) -> Result<Arc<Codec>, NoCodec> {
         if let Some((_, codec)) = lock(&self.opened).iter().find(|(opened, _)| *opened == request) {
             return Ok(Arc::clone(codec));
         }
         let compressor = self.host.compressor(&request).map_err(NoCodec::Failed)?;
         let chunk_bytes = request.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
-        let contexts = compressor.scratch_bytes(chunk_bytes);
-        let grant = self.budget.take(contexts, For::Work).ok_or(NoCodec::NoRoom)?;
-        let codec = Arc::new(Codec { compressor, grant });
+        let context_bytes = compressor.scratch_bytes(chunk_bytes);
+        if !self.budget.has_room(context_bytes, For::Work) {
+            return Err(NoCodec::NoRoom);
+        }
+        let codec = Arc::new(Codec { compressor, context_bytes, contexts: Mutex::default() });
         // Who opened the same meanwhile has one of its own.
         lock(&self.opened).push((request, Arc::clone(&codec)));
         Ok(codec)
@@ -124,13 +181,17 @@ impl Codecs {
 
     /// What the codecs that are open take.
     pub(super) fn open_bytes(&self) -> u64 {
-        lock(&self.opened).iter().map(|(_, codec)| codec.grant.bytes()).sum()
+        lock(&self.opened).iter().map(|(_, codec)| codec.held_bytes()).sum()
     }
 
-    /// Frees the buffers that nobody works in, and closes the codecs that nothing is compressed with any more.
-    pub(super) fn rest(&self) {
-        lock(&self.idle).clear();
-        lock(&self.opened).retain(|(_, codec)| Arc::strong_count(codec) > 1);
+    /// Frees the buffers that nobody works in, and closes the codecs that nothing is compressed with any more; how many bytes that were.
+    pub(super) fn rest(&self) -> u64 {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        let unused = |(_, codec): &mut (Request, Arc<Codec>)| Arc::strong_count(codec) == 1;
+        let closed: Vec<_> = lock(&self.opened).extract_if(.., unused).collect();
+        lock(&self.levels).clear();
+        let buffers: u64 = idle.iter().map(|scratch| scratch.grant.bytes()).sum();
+        buffers + closed.iter().map(|(_, codec)| codec.held_bytes()).sum::<u64>()
     }
 }
 

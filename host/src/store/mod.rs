@@ -12,9 +12,9 @@
 //! # drop(subtitles); Ok(()) }
 //! ```
 //!
-//! A client of policy and pipeline like any other: [`plan`] says what to do with a resource, [`packed`] does it, [`table`] holds what came of it,
-//! [`budget`] counts, [`room`] decides who makes room for whom, [`worker`] does in the background what can wait. What is never done: to
-//! hold more than the budget, or to give up bytes before their compressed form has been decoded and compared.
+//! A client of policy and pipeline like any other: `plan` says what to do with a resource, `work` and `packed` do it, `table` holds what came of it, `budget`
+//! counts, `room` decides who makes room for whom, `worker` does in the background what can wait. What is never done: to hold more than the
+//! budget, or to give up bytes before their compressed form has been decoded and compared.
 
 mod allocator;
 mod blob;
@@ -28,6 +28,7 @@ mod room;
 mod spill;
 mod stats;
 mod table;
+mod work;
 mod worker;
 
 pub use allocator::give_freed_memory_back;
@@ -45,7 +46,7 @@ use budget::{Budget, For};
 use codecs::Codecs;
 use hot::HotCache;
 use packed::NotPacked;
-use room::Queues;
+use room::{Flights, Queues};
 use spill::SpillDir;
 use stats::{Counts, Kind, Tally};
 use std::{
@@ -55,7 +56,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use table::{Content, Entry, Raw, Table};
 use worker::Worker;
@@ -76,7 +77,8 @@ pub struct StoreOptions {
     pub hot_bytes: Option<u64>,
     /// Where resources go when nothing else makes room: into files of a folder made there, removed with the store. Nowhere when absent.
     pub spill_dir: Option<PathBuf>,
-    /// Whether a background thread compresses.
+    /// Whether a background thread compresses, watches the pressure and follows policy files. Without one, room is made when it is needed, and that is
+    /// all.
     pub background: bool,
     /// Most processor time of that thread, as a share of one processor, 0.01 to 1.
     pub cpu_share: f64,
@@ -153,7 +155,10 @@ struct Inner {
     policies: Arc<Policies>,
     kinds: Mutex<BTreeMap<String, Arc<Kind>>>,
     queues: Queues,
+    flights: Flights,
     spill: Option<SpillDir>,
+    /// When writing to a file failed last, and why.
+    spill_failure: Mutex<Option<(Instant, String)>>,
     watch: Watch,
     system: Option<Sources>,
     idle: Duration,
@@ -192,7 +197,9 @@ impl ResourceStore {
             policies,
             kinds: Mutex::default(),
             queues: Queues::default(),
+            flights: Flights::default(),
             spill,
+            spill_failure: Mutex::default(),
             watch: Watch::new(),
             system: options.watch_system.then(Sources::of_system),
             idle: options.idle,
@@ -265,7 +272,8 @@ impl ResourceStore {
 
     /// Gives a resource up; whether there was one.
     pub fn remove(&self, id: &[u8]) -> bool {
-        let removed = self.inner.table.write(id).entries.remove(id);
+        let removed = self.inner.table.remove(id);
+        self.inner.changes.fetch_add(u64::from(removed.is_some()), Ordering::Relaxed);
         if let Some(entry) = &removed {
             Counts::add(&entry.kind.counts.past_gets, entry.gets.load(Ordering::Relaxed));
         }
@@ -277,8 +285,7 @@ impl ResourceStore {
     /// # Errors
     /// [`Error::Resource`], when the codec fails or has no room to work in.
     pub fn compress_with_policy(&self, id: &[u8], resource_type: &str) -> Result<Option<Compressed>> {
-        let policy = self.inner.policies.current().get(resource_type).clone();
-        self.inner.compress_now(id, &policy)
+        self.inner.compress_now(id, resource_type)
     }
 
     /// Compresses all resources that `filter` wants, of at least `min_bytes`, by the policies of their types, now.
@@ -465,7 +472,10 @@ impl Inner {
         }
         why.push(match (&self.spill, spilling) {
             (Some(_), Some(e)) => format!("to spill it failed: {e}"),
-            (Some(_), None) => "the spill folder made no more room".into(),
+            (Some(_), None) => match &*lock(&self.spill_failure) {
+                Some((_, e)) => format!("to spill others failed: {e}"),
+                None => "the spill folder made no more room".into(),
+            },
             (None, _) => "a spill folder would take what is not wanted now".into(),
         });
         Error::StoreFull {
@@ -492,12 +502,20 @@ fn repeated(bytes: &[u8]) -> Option<u8> {
     (rest == &bytes[..rest.len()]).then_some(*first)
 }
 
-/// An id for people: as text where it is, and not too long.
+/// An id for people: as text where it is, in hexadecimal where it is not, and not too long.
 fn name(id: &[u8]) -> String {
     const MOST: usize = 120;
-    let text = String::from_utf8_lossy(&id[..id.len().min(MOST)]);
-    let rest = if id.len() > MOST { "..." } else { "" };
-    format!("{}{rest}", text.escape_debug())
+    match std::str::from_utf8(id) {
+        Ok("") => "``".into(),
+        Ok(text) if text.chars().count() > MOST => {
+            format!("{}...", text.chars().take(MOST).collect::<String>().escape_debug())
+        }
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => {
+            let digits: String = id.iter().take(MOST / 2).map(|byte| format!("{byte:02x}")).collect();
+            format!("0x{digits}{}", if id.len() > MOST / 2 { "..." } else { "" })
+        }
+    }
 }
 
 impl Entry {

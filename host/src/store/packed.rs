@@ -4,11 +4,14 @@ use super::{
     budget::{ALLOCATION_BYTES, Budget, For, Grant},
     codecs::{Chosen, Codec, Codecs, NoCodec, filter_for},
 };
-use crate::{Error, Filter, Result, buffer, policy::Policy};
+use crate::{Error, Filter, Result, buffer, pipeline::Filtering, policy::Policy};
 use std::{ops::Range, sync::Arc};
 
 /// Share of the original that must be gone after a quarter of a resource, for the rest to be tried.
 const HOPELESS: f64 = 0.005;
+
+/// Allocator's share of the record, and the names in its policy.
+const NAMES_BYTES: u64 = 4 * ALLOCATION_BYTES + 64;
 
 /// The compressed form.
 #[derive(Debug)]
@@ -63,11 +66,25 @@ pub(super) fn pack(
     let bounded = Policy { chunk_bytes: policy.chunk_bytes.clamp(1, most), ..policy.clone() };
     let chosen = codecs.choose(&bounded, raw)?;
     let chunk_bytes = usize::try_from(bounded.chunk_bytes).unwrap_or(usize::MAX);
-    let mut scratch = codecs.scratch(chunk_bytes.min(raw.len())).ok_or(NotPacked::NoRoom)?;
-    let grant = budget.take(0, For::Work).ok_or(NotPacked::NoRoom)?;
-    let frames = Vec::new();
     let codec = Arc::clone(&chosen.codec);
-    let mut packed = Packed { codec, len: raw.len(), chunk_bytes, frames, policy: policy.clone(), grant };
+    let _context = codec.work(budget).ok_or(NotPacked::NoRoom)?;
+    let mut scratch = codecs.scratch(chunk_bytes.min(raw.len())).ok_or(NotPacked::NoRoom)?;
+    let count = raw.len().div_ceil(chunk_bytes);
+    let record = (size_of::<Packed>() + count * size_of::<Frame>()) as u64 + NAMES_BYTES;
+    let grant = budget.take(record, For::Work);
+    let mut frames = Vec::new();
+    let (Some(grant), Ok(())) = (grant, frames.try_reserve_exact(count)) else {
+        codecs.give_back(scratch);
+        return Err(NotPacked::NoRoom);
+    };
+    let mut packed = Packed {
+        codec: Arc::clone(&codec),
+        len: raw.len(),
+        chunk_bytes,
+        frames,
+        policy: policy.clone(),
+        grant,
+    };
     let answer = packed.fill(raw, &chosen, &mut scratch, goes_on);
     codecs.give_back(scratch);
     answer.map(|()| packed)
@@ -82,6 +99,15 @@ impl Packed {
     /// What it takes, as a share of what it holds.
     pub(super) fn left(&self) -> f64 {
         self.held_bytes() as f64 / self.len.max(1) as f64
+    }
+
+    /// The codec that `policy` asks for; where it leaves that to trials, the one that they once chose.
+    pub(super) fn codec_for(&self, policy: &Policy, codecs: &Codecs) -> Result<Chosen, NoCodec> {
+        if !policy.is_auto() {
+            return codecs.choose(policy, &[]);
+        }
+        let filter = self.frames.first().map_or(Filter::None, |frame| frame.filter);
+        Ok(Chosen { codec: Arc::clone(&self.codec), filter: Filtering::Always(filter) })
     }
 
     /// Who compressed it.
@@ -131,14 +157,18 @@ impl Packed {
         let written = compressor.compress_into(source, &mut scratch.out, 0).map_err(NotPacked::Failed)?;
         let frame = &scratch.out[..written.len];
         compressor.verify(source, frame, &mut scratch.back).map_err(NotPacked::Failed)?;
-        let record = size_of::<Frame>() as u64 + ALLOCATION_BYTES;
-        if !self.grant.resize(self.grant.bytes() + frame.len() as u64 + record, For::Work) {
+        if filter != Filter::None {
+            filter.undo(&scratch.back, &mut scratch.filtered);
+            if scratch.filtered != chunk {
+                return Err(NotPacked::Failed(Error::Mismatch(format!("{filter} cannot be undone"))));
+            }
+        }
+        if !self.grant.resize(self.grant.bytes() + frame.len() as u64 + ALLOCATION_BYTES, For::Work) {
             return Err(NotPacked::NoRoom);
         }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(frame.len()).map_err(no_memory)?;
         bytes.extend_from_slice(frame);
-        self.frames.try_reserve_exact(1).map_err(no_memory)?;
         self.frames.push(Frame { bytes: bytes.into(), filter, crc: crc32fast::hash(chunk) });
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{Error, Result, buffer, sync::lock};
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
     time::Instant,
 };
 
@@ -83,15 +83,21 @@ impl Entry {
 
 impl Inner {
     pub(super) fn fetch(&self, id: &[u8]) -> Result<Option<(Blob, Served)>> {
+        Ok(self.fetch_version(id)?.map(|(blob, served, _)| (blob, served)))
+    }
+
+    /// As [`fetch`](Self::fetch), and the version of the resource that the bytes are of.
+    fn fetch_version(&self, id: &[u8]) -> Result<Option<(Blob, Served, u64)>> {
         let shard = self.table.read(id);
         let Some(entry) = shard.entries.get(id) else { return Ok(None) };
         entry.touch();
         if let Some(blob) = entry.ready() {
-            return Ok(Some((blob.clone(), Served::Held)));
+            return Ok(Some((blob.clone(), Served::Held, entry.version)));
         }
         let found = Found::of(entry);
         drop(shard);
-        self.decoded(id, &found).map(Some).map_err(|e| e.of_resource(name(id)))
+        let (blob, served) = self.decoded(id, &found).map_err(|e| e.of_resource(name(id)))?;
+        Ok(Some((blob, served, found.version)))
     }
 
     /// The bytes of what was found, and a copy for those who ask next. Who else asks meanwhile waits for it.
@@ -124,6 +130,9 @@ impl Inner {
             }
             entry.used_ms()
         });
+        if spilled.is_some() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         drop((spilled, old));
         if let Some(used_ms) = used_ms {
             self.hot.put(id, found.version, used_ms, &self.table);
@@ -190,7 +199,7 @@ impl Inner {
         let found = Found::of(entry);
         drop(shard);
         // A copy that somebody still has is as good.
-        let latest = lock(&found.decoded).upgrade();
+        let latest = found.decoded.try_lock().ok().and_then(|latest| latest.upgrade());
         if let Some(bytes) = latest {
             return Ok(Some(f(&bytes[range])));
         }
@@ -199,20 +208,24 @@ impl Inner {
     }
 
     pub(super) fn decompress(&self, id: &[u8]) -> Result<bool> {
-        let Some((blob, _)) = self.fetch(id)? else { return Ok(false) };
-        let shard = self.table.read(id);
-        let Some(entry) = shard.entries.get(id) else { return Ok(false) };
-        if matches!(entry.content, Content::Raw(_)) {
-            return Ok(true);
+        loop {
+            let Some((blob, _, version)) = self.fetch_version(id)? else { return Ok(false) };
+            let bytes = blob.len() as u64;
+            let grant = self.room_for(blob.held_bytes()).ok_or_else(|| self.full(id, bytes, None))?;
+            // Dropped outside of the lock.
+            let (mut content, mut copy) = (Content::Raw(raw(blob, grant)), None);
+            let is_done = self.table.change(id, version, |entry| {
+                if !matches!(entry.content, Content::Raw(_)) {
+                    std::mem::swap(&mut entry.content, &mut content);
+                    copy = entry.hot.take();
+                }
+            });
+            drop((content, copy));
+            // Another one in its place meanwhile is to be decompressed just as well.
+            if is_done.is_some() {
+                self.changes.fetch_add(1, Ordering::Relaxed);
+                return Ok(true);
+            }
         }
-        let version = entry.version;
-        drop(shard);
-        let bytes = blob.len() as u64;
-        let grant = self.room_for(blob.held_bytes()).ok_or_else(|| self.full(id, bytes, None))?;
-        let old = self.table.change(id, version, |entry| {
-            (std::mem::replace(&mut entry.content, Content::Raw(raw(blob, grant))), entry.hot.take())
-        });
-        drop(old);
-        Ok(true)
     }
 }

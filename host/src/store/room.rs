@@ -1,24 +1,24 @@
 //! Who makes room for whom: copies go first, then others are compressed, then compressed harder, then written to files.
+//!
+//! Here is decided who is next; [`work`](super::work) does it.
 
 use super::{
-    Blob, Compressed, Inner,
+    Inner,
     budget::{For, Grant},
-    name,
-    packed::{NotPacked, Packed, pack},
     plan::{self, POOR},
-    raw,
-    stats::Counts,
-    table::{Content, Entry, Mark, Skipped, now_ms},
+    table::{Content, Entry, Skipped, now_ms},
 };
 use crate::{
-    Result, algorithm,
     policy::{Policy, Priority},
     sync::lock,
 };
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,12 +31,14 @@ pub(super) enum Tier {
     Compress,
     /// What was compressed poorly is compressed harder.
     Harder,
+    /// Buffers and codecs that nobody works with are freed.
+    Idle,
     /// What is not wanted goes to files.
     Spill,
 }
 
 impl Tier {
-    const ALL: [Self; 4] = [Self::Copies, Self::Compress, Self::Harder, Self::Spill];
+    const ALL: [Self; 5] = [Self::Copies, Self::Compress, Self::Harder, Self::Idle, Self::Spill];
 }
 
 /// A resource that can make room.
@@ -44,16 +46,18 @@ impl Tier {
 pub(super) struct Candidate {
     pub id: Box<[u8]>,
     pub version: u64,
+    /// When it had last been asked for, as it was chosen.
+    pub used_ms: u64,
 }
 
-/// Candidates of each tier, the best last, as of some number of changes.
+/// Candidates of each tier, the best last, as of some number of changes and some policies.
 #[derive(Debug, Default)]
-pub(super) struct Queues([Mutex<Queue>; 3]);
+pub(super) struct Queues([Mutex<Queue>; Tier::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Queue {
     candidates: Vec<Candidate>,
-    changes: Option<u64>,
+    as_of: Option<(u64, u64)>,
 }
 
 /// Most candidates that are listed at once: lists are not accounted for.
@@ -62,6 +66,51 @@ const MOST_CANDIDATES: usize = 1024;
 /// Order among candidates: what is least is taken first.
 type Rank = (bool, Reverse<Priority>, u64);
 
+/// Work that will make room when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    count: Mutex<usize>,
+    ended: Condvar,
+    /// Threads that wait for that.
+    waiting: AtomicU64,
+}
+
+/// One piece of such work, until it is dropped.
+pub(super) struct Flight<'a>(&'a Flights);
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.count) -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+impl Flights {
+    pub(super) fn begin(&self) -> Flight<'_> {
+        *lock(&self.count) += 1;
+        Flight(self)
+    }
+
+    /// Waits until one ends, or for `time`; whether there was one.
+    fn wait(&self, time: Duration) -> bool {
+        let count = lock(&self.count);
+        if *count == 0 {
+            return false;
+        }
+        let before = *count;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waited = self.ended.wait_timeout_while(count, time, |count| *count >= before);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether somebody waits for work to end.
+    pub(super) fn are_urgent(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
 impl Inner {
     /// `bytes` to keep something in, made free where they are not.
     pub(super) fn room_for(&self, bytes: u64) -> Option<Grant> {
@@ -69,15 +118,22 @@ impl Inner {
     }
 
     /// As [`room_for`](Self::room_for), by no dearer means than `most`.
-    fn room_by(&self, bytes: u64, most: Tier) -> Option<Grant> {
+    pub(super) fn room_by(&self, bytes: u64, most: Tier) -> Option<Grant> {
+        /// How long to wait for what others are at, before it is refused.
+        const PATIENCE: Duration = Duration::from_secs(2);
         if bytes > self.budget.most(For::Keeping) {
             return None;
         }
+        let mut began = None;
         loop {
             if let Some(grant) = self.budget.take(bytes, For::Keeping) {
                 return Some(grant);
             }
-            if !self.make_room(bytes, most) {
+            if self.make_room(bytes, most) {
+                continue;
+            }
+            let began = *began.get_or_insert_with(Instant::now);
+            if began.elapsed() > PATIENCE || !self.flights.wait(PATIENCE / 10) {
                 return None;
             }
         }
@@ -88,7 +144,7 @@ impl Inner {
         Tier::ALL.into_iter().any(|tier| self.step(tier))
     }
 
-    fn make_room(&self, bytes: u64, most: Tier) -> bool {
+    pub(super) fn make_room(&self, bytes: u64, most: Tier) -> bool {
         let fits = || self.budget.has_room(bytes, For::Keeping);
         for tier in Tier::ALL.into_iter().filter(|tier| *tier <= most) {
             while !fits() && self.step(tier) {}
@@ -97,23 +153,26 @@ impl Inner {
     }
 
     /// Does what the next candidate of `tier` can; whether there was one.
-    fn step(&self, tier: Tier) -> bool {
-        if tier == Tier::Copies {
-            return self.hot.evict(&self.table);
+    pub(super) fn step(&self, tier: Tier) -> bool {
+        match tier {
+            Tier::Copies => self.hot.evict(&self.table),
+            Tier::Idle => self.codecs.rest() > 0,
+            Tier::Compress | Tier::Harder | Tier::Spill => {
+                let Some(candidate) = self.next(tier) else { return false };
+                self.relieve(&candidate, tier, &mut || true);
+                true
+            }
         }
-        let Some(candidate) = self.next(tier) else { return false };
-        self.relieve(&candidate, tier, &mut || true);
-        true
     }
 
     fn next(&self, tier: Tier) -> Option<Candidate> {
-        let mut queue = lock(&self.queues.0[tier as usize - 1]);
+        let mut queue = lock(&self.queues.0[tier as usize]);
         if queue.candidates.is_empty() {
-            let changes = Some(self.changes.load(Ordering::Relaxed));
-            if queue.changes == changes {
+            let as_of = Some((self.changes.load(Ordering::Relaxed), self.policies.generation()));
+            if queue.as_of == as_of {
                 return None;
             }
-            queue.changes = changes;
+            queue.as_of = as_of;
             queue.candidates = self.candidates(tier, Duration::ZERO, |_, _| true);
         }
         queue.candidates.pop()
@@ -126,16 +185,22 @@ impl Inner {
         idle: Duration,
         wanted: impl Fn(&Entry, &Policy) -> bool,
     ) -> Vec<Candidate> {
-        let (policies, generation, now) = (self.policies.current(), self.policies.generation(), now_ms());
+        // The generation first: what is done by newer policies than it says is done again, and not the other way round.
+        let generation = self.policies.generation();
+        let (policies, now) = (self.policies.current(), now_ms());
         let mut ranked: BinaryHeap<(Rank, Candidate)> = BinaryHeap::new();
+        if tier == Tier::Spill && !self.may_spill() {
+            return Vec::new();
+        }
         self.table.each(|id, entry| {
-            let is_idle = u128::from(now.saturating_sub(entry.used_ms())) >= idle.as_millis();
+            let used_ms = entry.used_ms();
+            let is_idle = u128::from(now.saturating_sub(used_ms)) >= idle.as_millis();
             let policy = policies.get(&entry.kind.name);
             if is_idle && self.suits(tier, entry, policy, generation) && wanted(entry, policy) {
                 let priority = if tier == Tier::Spill { reversed(policy.priority) } else { policy.priority };
-                let rank = (entry.is_in_use(), Reverse(priority), entry.used_ms());
+                let rank = (entry.is_in_use(), Reverse(priority), used_ms);
                 if ranked.len() < MOST_CANDIDATES || ranked.peek().is_some_and(|(most, _)| rank < *most) {
-                    ranked.push((rank, Candidate { id: id.into(), version: entry.version }));
+                    ranked.push((rank, Candidate { id: id.into(), version: entry.version, used_ms }));
                 }
                 if ranked.len() > MOST_CANDIDATES {
                     ranked.pop();
@@ -149,238 +214,32 @@ impl Inner {
 
     fn suits(&self, tier: Tier, entry: &Entry, policy: &Policy, generation: u64) -> bool {
         let mark = entry.mark.as_ref().filter(|mark| mark.generation == generation).map(|m| &m.reason);
+        let is_open = match mark {
+            None => true,
+            Some(Skipped::NoRoom { free_bytes }) => {
+                self.budget.free() > *free_bytes + entry.len as u64 / MORE_ROOM
+            }
+            Some(_) => false,
+        };
+        let has_stronger = || plan::stronger(policy);
         match (tier, &entry.content) {
-            (Tier::Compress, Content::Raw(_)) => policy.auto_compress && mark.is_none(),
+            (Tier::Compress, Content::Raw(_)) => policy.auto_compress && is_open,
             (Tier::Harder, Content::Raw(_)) => {
-                policy.auto_compress && mark == Some(&Skipped::Incompressible) && is_worth_it(entry)
+                let is_left = mark == Some(&Skipped::Incompressible);
+                policy.auto_compress && is_left && is_worth_it(entry) && has_stronger().is_some()
             }
             (Tier::Harder, Content::Packed(packed)) => {
-                mark.is_none()
-                    && packed.left() > POOR
-                    && plan::stronger(policy)
-                        .is_some_and(|stronger| !plan::is_same_way(&stronger, &packed.policy))
+                let is_stronger = |s: Policy| !plan::is_same_way(&s, &packed.policy);
+                is_open && packed.left() > POOR && has_stronger().is_some_and(is_stronger)
             }
-            (Tier::Spill, Content::Raw(_) | Content::Packed(_)) => self.spill.is_some() && is_worth_it(entry),
-            _ => false,
-        }
-    }
-
-    /// Does what `tier` says to a candidate, for as long as `goes_on`.
-    pub(super) fn relieve(&self, candidate: &Candidate, tier: Tier, goes_on: &mut dyn FnMut() -> bool) {
-        let shard = self.table.read(&candidate.id);
-        let entry = shard.entries.get(&candidate.id).filter(|e| e.version == candidate.version);
-        let Some(entry) = entry else { return };
-        let (content, kind, len) = (entry.content.clone(), Arc::clone(&entry.kind), entry.len);
-        let is_incompressible = entry.mark.is_some();
-        drop(shard);
-        let policies = self.policies.current();
-        let policy = policies.get(&kind.name);
-        match tier {
-            Tier::Copies => {}
-            Tier::Compress => {
-                let policy = plan::under(policy, self.watch.level());
-                // What cannot be is marked, and that is all there is to say here.
-                let _ = self.compress(candidate, &content, &policy, Skipped::Incompressible, goes_on);
-            }
-            Tier::Harder => {
-                let Some(policy) = plan::stronger(policy) else { return };
-                let _ = self.compress(candidate, &content, &policy, Skipped::Exhausted, goes_on);
-            }
-            Tier::Spill => self.spill(candidate, &content, len, policy, is_incompressible),
-        }
-    }
-
-    /// Compresses a resource that is `content` now, as `policy` says. One that cannot be is marked, with `reason` where it is too large.
-    fn compress(
-        &self,
-        candidate: &Candidate,
-        content: &Content,
-        policy: &Policy,
-        reason: Skipped,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Arc<Packed>, NotPacked> {
-        let generation = self.policies.generation();
-        let start = Instant::now();
-        let mut pack = || match content {
-            Content::Raw(raw) => pack(&raw.blob, policy, &self.codecs, &self.budget, goes_on),
-            Content::Packed(packed) => self.repack(packed, policy, goes_on),
-            Content::Same(_) | Content::Spilled(_) => Err(NotPacked::Stopped),
-        };
-        let mut answer = pack();
-        if let Err(NotPacked::NoRoom) = answer {
-            self.codecs.rest();
-            answer = pack();
-        }
-        match answer {
-            Ok(packed) => {
-                let packed = Arc::new(packed);
-                let new = Content::Packed(Arc::clone(&packed));
-                self.replace(candidate, content, new, Some(start.elapsed()))
-                    .then_some(packed)
-                    .ok_or(NotPacked::Stopped)
-            }
-            Err(e) => {
-                let reason = match &e {
-                    NotPacked::SavesTooLittle => Some(reason),
-                    NotPacked::Failed(why) => Some(Skipped::Failed(why.to_string().into())),
-                    NotPacked::NoRoom | NotPacked::Stopped => None,
-                };
-                if let Some(reason) = reason {
-                    let mark = Some(Mark { reason, generation });
-                    self.table.change(&candidate.id, candidate.version, |entry| entry.mark = mark);
-                    self.changes.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(e)
-            }
-        }
-    }
-
-    /// Compresses anew what was compressed; only what is smaller for it counts.
-    fn repack(
-        &self,
-        old: &Packed,
-        policy: &Policy,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Packed, NotPacked> {
-        // The original is there for as long as that takes.
-        let bytes = Blob::held_by(old.len);
-        let grant = self.budget.take(bytes, For::Work).ok_or(NotPacked::NoRoom)?;
-        let mut original = Vec::new();
-        old.unpack(&mut original).map_err(NotPacked::Failed)?;
-        let saved = policy.min_savings.max(1.0 - old.left() * (1.0 - policy.min_savings));
-        let policy = Policy { min_savings: saved, ..policy.clone() };
-        let packed = pack(&original, &policy, &self.codecs, &self.budget, goes_on);
-        drop((original, grant));
-        packed
-    }
-
-    /// Puts `new` in the place of `old`, unless that is no longer what is there.
-    fn replace(&self, candidate: &Candidate, old: &Content, new: Content, took: Option<Duration>) -> bool {
-        let replaced = self.table.change(&candidate.id, candidate.version, |entry| {
-            if !entry.content.is_same(old) {
-                return None;
-            }
-            if let Some(took) = took {
-                Counts::add(&entry.kind.counts.compressions, 1);
-                Counts::add_time(&entry.kind.counts.compress_ns, took);
-                entry.mark = None;
-            }
-            // What it was is dropped outside of the lock.
-            Some(std::mem::replace(&mut entry.content, new))
-        });
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        replaced.flatten().is_some()
-    }
-
-    fn spill(
-        &self,
-        candidate: &Candidate,
-        content: &Content,
-        len: usize,
-        policy: &Policy,
-        is_incompressible: bool,
-    ) {
-        let as_is = || Policy {
-            algorithm: algorithm::STORE.into(),
-            level: None,
-            hardware: None,
-            implementation: None,
-            ..policy.clone()
-        };
-        let written = if is_incompressible {
-            self.to_file(content, len, &as_is())
-        } else {
-            self.to_file(content, len, policy)
-        };
-        match written {
-            Ok(spilled) => _ = self.replace(candidate, content, spilled, None),
-            Err(None) => {}
-            Err(Some(e)) => self.mark_failed(candidate, &format!("to spill: {e}")),
-        }
-    }
-
-    /// Notes that nothing more is to be tried with a resource.
-    pub(super) fn mark_failed(&self, candidate: &Candidate, why: &str) {
-        let mark = Mark { reason: Skipped::Failed(why.into()), generation: self.policies.generation() };
-        self.table.change(&candidate.id, candidate.version, |entry| entry.mark = Some(mark));
-    }
-
-    /// A new resource's content, in memory however that can be, or in a file.
-    ///
-    /// # Errors
-    /// There is no room; with what kept it from a file, where that was tried.
-    pub(super) fn place(&self, blob: Blob, policy: &Policy) -> Result<Content, Option<crate::Error>> {
-        let held = blob.held_bytes();
-        if let Some(grant) = self.room_by(held, Tier::Compress) {
-            return Ok(Content::Raw(raw(blob, grant)));
-        }
-        if let Ok(packed) = pack(&blob, policy, &self.codecs, &self.budget, &mut || true)
-            && (self.budget.has_room(0, For::Keeping) || self.make_room(0, Tier::Spill))
-        {
-            return Ok(Content::Packed(Arc::new(packed)));
-        }
-        if let Some(grant) = self.room_for(held) {
-            return Ok(Content::Raw(raw(blob, grant)));
-        }
-        // Larger than the budget: never in memory but as the caller's.
-        let nothing = self.budget.take(0, For::Work).ok_or(None)?;
-        let len = blob.len();
-        self.to_file(&Content::Raw(raw(blob, nothing)), len, policy)
-    }
-
-    /// Writes `content` of `len` bytes to a file.
-    fn to_file(
-        &self,
-        content: &Content,
-        len: usize,
-        policy: &Policy,
-    ) -> Result<Content, Option<crate::Error>> {
-        let dir = self.spill.as_ref().ok_or(None)?;
-        // The pipeline's buffers are a few chunks.
-        let chunk_bytes = policy.chunk_bytes.min(len as u64).clamp(1, self.budget.most_chunk_bytes());
-        let policy = Policy { chunk_bytes, ..policy.clone() };
-        let _work = self.budget.take(5 * chunk_bytes, For::Work).ok_or(None)?;
-        let spilled = dir.write(content, len, &policy, &self.codecs)?;
-        Ok(Content::Spilled(Arc::new(spilled)))
-    }
-
-    /// Compresses the resource `id` now, as `policy` says, for whoever asked for that.
-    pub(super) fn compress_now(&self, id: &[u8], policy: &Policy) -> Result<Option<Compressed>> {
-        let shard = self.table.read(id);
-        let Some(entry) = shard.entries.get(id) else { return Ok(None) };
-        let candidate = Candidate { id: id.into(), version: entry.version };
-        let (content, raw_bytes, held_bytes) = (entry.content.clone(), entry.len as u64, entry.held_bytes());
-        drop(shard);
-        let done = Compressed { resources: 1, raw_bytes, held_bytes, skipped: 0 };
-        match &content {
-            Content::Packed(packed) if plan::is_same_way(&packed.policy, policy) => return Ok(Some(done)),
-            Content::Same(_) | Content::Spilled(_) => return Ok(Some(done)),
-            _ => {}
-        }
-        // Its decompressed copies are not what was asked for, either.
-        while !self.budget.has_room(raw_bytes / 2, For::Work) && self.step(Tier::Copies) {}
-        match self.compress(&candidate, &content, policy, Skipped::Incompressible, &mut || true) {
-            Ok(packed) => Ok(Some(Compressed { held_bytes: packed.held_bytes(), ..done })),
-            Err(NotPacked::SavesTooLittle) => {
-                Ok(Some(Compressed { resources: 0, raw_bytes: 0, held_bytes: 0, skipped: 1 }))
-            }
-            Err(e) => Err(crate::Error::from(e).of_resource(name(id))),
-        }
-    }
-}
-
-impl Content {
-    /// Whether it is the very same.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Raw(a), Self::Raw(b)) => Arc::ptr_eq(&a.grant, &b.grant),
-            (Self::Packed(a), Self::Packed(b)) => Arc::ptr_eq(a, b),
-            (Self::Spilled(a), Self::Spilled(b)) => Arc::ptr_eq(a, b),
-            (Self::Same(a), Self::Same(b)) => a == b,
+            (Tier::Spill, Content::Raw(_) | Content::Packed(_)) => is_worth_it(entry),
             _ => false,
         }
     }
 }
+
+/// What there was no room to work on is tried again when a share of its size more is free.
+const MORE_ROOM: u64 = 8;
 
 impl Entry {
     /// Whether the application has it, too: giving it up here frees nothing.

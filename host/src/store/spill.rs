@@ -1,6 +1,11 @@
 //! The last tier: resources in files of the container format, in a folder of this store alone.
 
-use super::{codecs::Codecs, packed::Reader, table::Content};
+use super::{
+    budget::{ALLOCATION_BYTES, For, Grant},
+    codecs::Codecs,
+    packed::{NotPacked, Reader},
+    table::Content,
+};
 use crate::{
     Error, Result,
     pipeline::{self, CompressOptions, Container, DecompressOptions, Input, Output, OutputFile},
@@ -8,7 +13,9 @@ use crate::{
 };
 use rustix::fs::{FlockOperation, flock};
 use std::{
+    collections::hash_map::RandomState,
     fs::{self, File},
+    hash::BuildHasher,
     io::{self, Cursor, Read},
     ops::Range,
     path::{Path, PathBuf},
@@ -40,6 +47,7 @@ pub(super) struct Spilled {
     pub len: usize,
     pub file_bytes: u64,
     total: Arc<AtomicU64>,
+    _record: Grant,
 }
 
 impl Drop for Spilled {
@@ -59,17 +67,17 @@ impl Drop for SpillDir {
 impl SpillDir {
     /// Makes a folder of its own in `parent`, and removes those whose stores are gone.
     pub(super) fn create(parent: &Path) -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         sweep(parent);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("{PREFIX}{}-{number}", process::id()));
-        // One of that name is of a dead process of the same number, or `sweep` would have left it to nobody.
-        let _ = fs::remove_dir_all(&path);
-        private_dir(&path).map_err(Error::io("create", &path))?;
-        let lock = File::create(path.join(LOCK)).map_err(Error::io("create", path.join(LOCK)))?;
+        // Others must find it locked, or not at all: it gets its name last. Process numbers are not unique where namespaces share a folder.
+        let unique = RandomState::new().hash_one(process::id());
+        let new = parent.join(format!(".new-{unique:016x}"));
+        private_dir(&new).map_err(Error::io("create", &new))?;
+        let lock = File::create(new.join(LOCK)).map_err(Error::io("create", new.join(LOCK)))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|e| Error::io("lock", &path)(e.into()))?;
+            .map_err(|e| Error::io("lock", &new)(e.into()))?;
+        let path = parent.join(format!("{PREFIX}{}-{unique:016x}", process::id()));
+        fs::rename(&new, &path).map_err(Error::io("create", &path))?;
         Ok(Self { path, _lock: lock, next: AtomicU64::new(0), bytes: Arc::default() })
     }
 
@@ -85,24 +93,20 @@ impl SpillDir {
         len: usize,
         policy: &Policy,
         codecs: &Codecs,
-    ) -> Result<Spilled> {
+        mut record: Grant,
+    ) -> Result<Spilled, NotPacked> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("{number}.cmc"));
-        let input: Box<dyn Read + Send + '_> = match content {
-            Content::Raw(raw) => Box::new(Cursor::new(&raw.blob[..])),
-            Content::Packed(packed) => Box::new(Reader::new(packed)),
-            Content::Same(_) | Content::Spilled(_) => {
-                return Err(Error::Usage("it takes no memory already".into()));
-            }
+        let (input, chosen): (Box<dyn Read + Send + '_>, _) = match content {
+            Content::Raw(raw) => (Box::new(Cursor::new(&raw.blob[..])), codecs.choose(policy, &raw.blob)?),
+            Content::Packed(packed) => (Box::new(Reader::new(packed)), packed.codec_for(policy, codecs)?),
+            Content::Same(_) | Content::Spilled(_) => return Err(NotPacked::Stopped),
         };
-        let chosen = match content {
-            Content::Raw(raw) => codecs.choose(policy, &raw.blob),
-            _ => codecs.choose(policy, &[]),
-        };
-        let chosen = chosen.map_err(|e| match e {
-            super::codecs::NoCodec::NoRoom => Error::Usage("its codec does not fit into the budget".into()),
-            super::codecs::NoCodec::Failed(e) => e,
-        })?;
+        let path_bytes = path.as_os_str().len() as u64;
+        if !record.resize(size_of::<Spilled>() as u64 + path_bytes + 2 * ALLOCATION_BYTES, For::Work) {
+            return Err(NotPacked::NoRoom);
+        }
+        let _context = chosen.codec.work(codecs.budget()).ok_or(NotPacked::NoRoom)?;
         let options = CompressOptions {
             threads: Some(1),
             container: Container::Native,
@@ -113,12 +117,17 @@ impl SpillDir {
             output: path.clone(),
             ..policy.options()
         };
-        let mut out = OutputFile::create(&path, true)?;
-        let summary = pipeline::compress(&chosen.codec.compressor, input, &mut out, &options, &|_| {})?;
-        out.publish(None)?;
-        self.bytes.fetch_add(summary.output_bytes, Ordering::Relaxed);
+        let write = || {
+            let mut out = OutputFile::create(&path, true)?;
+            let compressor = &chosen.codec.compressor;
+            let summary = pipeline::compress(compressor, input, &mut out, &options, &|_| {})?;
+            out.publish(None)?;
+            Ok(summary.output_bytes)
+        };
+        let file_bytes = write().map_err(NotPacked::Failed)?;
+        self.bytes.fetch_add(file_bytes, Ordering::Relaxed);
         let total = Arc::clone(&self.bytes);
-        Ok(Spilled { path, len, file_bytes: summary.output_bytes, total })
+        Ok(Spilled { path, len, file_bytes, total, _record: record })
     }
 }
 

@@ -171,6 +171,7 @@ impl std::fmt::Display for Skipped {
         match self {
             Self::Incompressible => f.write_str("saves too little"),
             Self::Exhausted => f.write_str("saves too little, also with a stronger codec"),
+            Self::NoRoom { .. } => f.write_str("the budget has no room to compress it in"),
             Self::Failed(why) => write!(f, "failed: {why}"),
         }
     }

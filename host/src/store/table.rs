@@ -56,6 +56,11 @@ pub(super) enum Skipped {
     Incompressible,
     /// Also with a strong codec.
     Exhausted,
+    /// There was no room to work in, with so many bytes free.
+    NoRoom {
+        /// Of the whole budget.
+        free_bytes: u64,
+    },
     /// The codec failed.
     Failed(Box<str>),
 }
@@ -148,6 +153,22 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// Gives back most of a table that is nearly empty.
+    fn shrink(&mut self) {
+        const FEW: usize = 64;
+        let (len, capacity) = (self.entries.len(), self.entries.capacity());
+        if capacity <= FEW || len > capacity / 8 {
+            return;
+        }
+        let new = table_bytes(len * 2);
+        if self.table.resize(self.table.bytes() + new, For::Work) {
+            self.entries.shrink_to(len * 2);
+            self.table.resize(table_bytes(self.entries.capacity()), For::Work);
+        }
+    }
+}
+
 /// Bytes of a table for `capacity` entries (std's is a SwissTable: a power of two of buckets, 7/8 of them used, a byte of control each and 16 more).
 fn table_bytes(capacity: usize) -> u64 {
     const BUCKET: usize = size_of::<(Box<[u8]>, Entry)>() + 1;
@@ -199,7 +220,7 @@ impl Table {
         self.read(id).entries.get(id).is_some_and(|entry| entry.version == version && entry.hot.is_some())
     }
 
-    /// Does `change` to the resource `id`, if it still is of `version`.
+    /// Does `change` to the resource `id`, if it still is of `version`. Where it is not, `change` is dropped outside of the lock.
     pub(super) fn change<T>(
         &self,
         id: &[u8],
@@ -207,7 +228,21 @@ impl Table {
         change: impl FnOnce(&mut Entry) -> T,
     ) -> Option<T> {
         let mut shard = self.write(id);
-        shard.entries.get_mut(id).filter(|entry| entry.version == version).map(change)
+        match shard.entries.get_mut(id).filter(|entry| entry.version == version) {
+            Some(entry) => Some(change(entry)),
+            None => {
+                drop(shard);
+                None
+            }
+        }
+    }
+
+    /// Takes the resource `id` out.
+    pub(super) fn remove(&self, id: &[u8]) -> Option<Entry> {
+        let mut shard = self.write(id);
+        let removed = shard.entries.remove(id);
+        shard.shrink();
+        removed
     }
 }
 

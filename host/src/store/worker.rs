@@ -20,6 +20,8 @@ const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(1);
 /// Between two looks at the system's memory, and at the policy files.
 const OBSERVE: Duration = Duration::from_millis(500);
+/// While it rests.
+const LOOK: Duration = Duration::from_millis(20);
 const RELOAD: Duration = Duration::from_secs(1);
 /// Lowest there is (nice(2)).
 const NICE: i32 = 19;
@@ -154,35 +156,53 @@ impl Round {
             if due.is_empty() {
                 continue;
             }
+            let mut has_worked = false;
             while let Some(candidate) = due.pop() {
                 if !self.breathe() {
                     return true;
                 }
-                self.relieve(&candidate, *tier);
-                if self.observe() != pressure {
+                has_worked |= self.relieve(&candidate, *tier);
+                if self.inner.watch.level() != pressure {
                     return true;
                 }
             }
-            return true;
+            if has_worked {
+                return true;
+            }
         }
         false
     }
 
-    fn relieve(&mut self, candidate: &Candidate, tier: Tier) {
+    fn relieve(&mut self, candidate: &Candidate, tier: Tier) -> bool {
         let inner = Arc::clone(&self.inner);
+        if !is_due(&inner, candidate) {
+            return false;
+        }
         let mut goes_on = || self.breathe() && is_there(&inner, candidate);
         // Plugins' panics are errors already; whatever else panics leaves the bytes where they are, and the thread alive.
         let survived = catch_unwind(AssertUnwindSafe(|| inner.relieve(candidate, tier, &mut goes_on)));
-        if survived.is_err() {
+        survived.unwrap_or_else(|_| {
             inner.mark_failed(candidate, "it panicked");
-        }
+            true
+        })
     }
 
-    /// Rests as its share of the processor asks; whether to go on.
+    /// Rests as its share of the processor asks, looking about meanwhile; whether to go on. Who waits for its work is not kept waiting.
     fn breathe(&mut self) -> bool {
         let now = thread_ns();
         self.inner.worker_ns.store(now, Ordering::Relaxed);
-        self.signal.wait(self.pace.rest(now), false)
+        let mut rest = self.pace.rest(now);
+        loop {
+            let slice = if self.inner.flights.are_urgent() { Duration::ZERO } else { rest.min(LOOK) };
+            if !self.signal.wait(slice, false) {
+                return false;
+            }
+            self.observe();
+            rest = rest.saturating_sub(slice);
+            if rest.is_zero() || slice.is_zero() {
+                return true;
+            }
+        }
     }
 
     fn observe(&mut self) -> Pressure {
@@ -197,6 +217,14 @@ impl Round {
         }
         self.inner.watch.level()
     }
+}
+
+/// Whether nobody has asked for a candidate since it was chosen.
+fn is_due(inner: &Inner, candidate: &Candidate) -> bool {
+    let shard = inner.table.read(&candidate.id);
+    let entry = shard.entries.get(&candidate.id);
+    entry
+        .is_some_and(|e| e.version == candidate.version && e.used_ms() <= candidate.used_ms && !e.is_in_use())
 }
 
 /// Whether a candidate still is what it was chosen for.

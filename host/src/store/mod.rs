@@ -54,7 +54,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -163,8 +163,10 @@ struct Inner {
     system: Option<Sources>,
     idle: Duration,
     worker_ns: AtomicU64,
-    /// Changes of what is held: lists made before the last one may lack something.
+    /// Changes after which lists of candidates may lack something.
     changes: AtomicU64,
+    /// Whether something was left for lack of room to work in.
+    is_short_of_room: AtomicBool,
 }
 
 impl ResourceStore {
@@ -205,6 +207,7 @@ impl ResourceStore {
             idle: options.idle,
             worker_ns: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            is_short_of_room: AtomicBool::new(false),
         });
         let worker = options.background.then(|| Worker::start(&inner, options.cpu_share)).transpose()?;
         Ok(Self { inner, worker })
@@ -273,7 +276,9 @@ impl ResourceStore {
     /// Gives a resource up; whether there was one.
     pub fn remove(&self, id: &[u8]) -> bool {
         let removed = self.inner.table.remove(id);
-        self.inner.changes.fetch_add(u64::from(removed.is_some()), Ordering::Relaxed);
+        if removed.is_some() {
+            self.inner.retry_short_of_room();
+        }
         if let Some(entry) = &removed {
             Counts::add(&entry.kind.counts.past_gets, entry.gets.load(Ordering::Relaxed));
         }
@@ -403,11 +408,12 @@ impl Inner {
             let mut shard = self.table.write(id);
             if shard.entries.contains_key(id) || shard.reserve() {
                 let old = shard.entries.insert(id.into(), entry);
+                let chances = shard.entries.get(id).map(|entry| self.chances(id, entry));
                 drop(shard);
+                self.offer(chances.unwrap_or_default());
                 if let Some(old) = &old {
                     Counts::add(&old.kind.counts.past_gets, old.gets.load(Ordering::Relaxed));
                 }
-                self.changes.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
             drop(shard);

@@ -50,21 +50,36 @@ pub(super) struct Candidate {
     pub used_ms: u64,
 }
 
-/// Candidates of each tier, the best last, as of some number of changes and some policies.
+/// Candidates of each tier, the first to take first.
 #[derive(Debug, Default)]
 pub(super) struct Queues([Mutex<Queue>; Tier::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Queue {
-    candidates: Vec<Candidate>,
+    candidates: BinaryHeap<Reverse<Ranked>>,
+    /// As of which changes that are told of to no queue, and which policies, they were listed.
     as_of: Option<(u64, u64)>,
+    /// Whether there may be more than are listed.
+    is_partial: bool,
 }
 
 /// Most candidates that are listed at once: lists are not accounted for.
 const MOST_CANDIDATES: usize = 1024;
 
-/// Order among candidates: what is least is taken first.
-type Rank = (bool, Reverse<Priority>, u64);
+/// Order among candidates: what is in use last, then by priority, then by when it was last asked for.
+pub(super) type Rank = (bool, Reverse<Priority>, u64);
+pub(super) type Ranked = (Rank, Candidate);
+
+impl Queue {
+    /// Adds a candidate that has just become one; it is found later where there are too many.
+    fn offer(&mut self, ranked: Ranked) {
+        if self.candidates.len() < MOST_CANDIDATES {
+            self.candidates.push(Reverse(ranked));
+        } else {
+            self.is_partial = true;
+        }
+    }
+}
 
 /// Work that will make room when it ends.
 #[derive(Debug, Default)]
@@ -133,7 +148,8 @@ impl Inner {
                 continue;
             }
             let began = *began.get_or_insert_with(Instant::now);
-            if began.elapsed() > PATIENCE || !self.flights.wait(PATIENCE / 10) {
+            let is_last = most == Tier::Spill;
+            if !is_last || began.elapsed() > PATIENCE || !self.flights.wait(PATIENCE / 10) {
                 return None;
             }
         }
@@ -169,13 +185,33 @@ impl Inner {
         let mut queue = lock(&self.queues.0[tier as usize]);
         if queue.candidates.is_empty() {
             let as_of = Some((self.changes.load(Ordering::Relaxed), self.policies.generation()));
-            if queue.as_of == as_of {
+            if queue.as_of == as_of && !queue.is_partial {
                 return None;
             }
             queue.as_of = as_of;
-            queue.candidates = self.candidates(tier, Duration::ZERO, |_, _| true);
+            let listed = self.listed(tier, Duration::ZERO, |_, _| true);
+            queue.is_partial = listed.len() >= MOST_CANDIDATES;
+            queue.candidates = listed.into_iter().map(Reverse).collect();
         }
-        queue.candidates.pop()
+        queue.candidates.pop().map(|Reverse((_, candidate))| candidate)
+    }
+
+    /// Which tiers a resource that has just changed can make room by. To be [offered](Self::offer) when no shard is locked: who lists candidates
+    /// locks the list first, and then the shards.
+    pub(super) fn chances(&self, id: &[u8], entry: &Entry) -> Vec<(Tier, Ranked)> {
+        let generation = self.policies.generation();
+        let policies = self.policies.current();
+        let policy = policies.get(&entry.kind.name);
+        let tiers = [Tier::Compress, Tier::Harder, Tier::Spill].into_iter();
+        let suiting = tiers.filter(|tier| self.suits(*tier, entry, policy, generation));
+        suiting.map(|tier| (tier, ranked(tier, id, entry, policy, entry.used_ms()))).collect()
+    }
+
+    /// Adds them to the lists.
+    pub(super) fn offer(&self, chances: Vec<(Tier, Ranked)>) {
+        for (tier, ranked) in chances {
+            lock(&self.queues.0[tier as usize]).offer(ranked);
+        }
     }
 
     /// What `tier` can be done to, of what was idle for `idle` and `wanted`; the first to take comes last.
@@ -185,31 +221,41 @@ impl Inner {
         idle: Duration,
         wanted: impl Fn(&Entry, &Policy) -> bool,
     ) -> Vec<Candidate> {
+        let mut listed = self.listed(tier, idle, wanted).into_sorted_vec();
+        listed.reverse();
+        listed.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+
+    fn listed(
+        &self,
+        tier: Tier,
+        idle: Duration,
+        wanted: impl Fn(&Entry, &Policy) -> bool,
+    ) -> BinaryHeap<Ranked> {
+        let mut listed: BinaryHeap<Ranked> = BinaryHeap::new();
+        if tier == Tier::Spill && !self.may_spill() {
+            return listed;
+        }
         // The generation first: what is done by newer policies than it says is done again, and not the other way round.
         let generation = self.policies.generation();
         let (policies, now) = (self.policies.current(), now_ms());
-        let mut ranked: BinaryHeap<(Rank, Candidate)> = BinaryHeap::new();
-        if tier == Tier::Spill && !self.may_spill() {
-            return Vec::new();
-        }
         self.table.each(|id, entry| {
             let used_ms = entry.used_ms();
             let is_idle = u128::from(now.saturating_sub(used_ms)) >= idle.as_millis();
             let policy = policies.get(&entry.kind.name);
-            if is_idle && self.suits(tier, entry, policy, generation) && wanted(entry, policy) {
-                let priority = if tier == Tier::Spill { reversed(policy.priority) } else { policy.priority };
-                let rank = (entry.is_in_use(), Reverse(priority), used_ms);
-                if ranked.len() < MOST_CANDIDATES || ranked.peek().is_some_and(|(most, _)| rank < *most) {
-                    ranked.push((rank, Candidate { id: id.into(), version: entry.version, used_ms }));
-                }
-                if ranked.len() > MOST_CANDIDATES {
-                    ranked.pop();
-                }
+            if !is_idle || !self.suits(tier, entry, policy, generation) || !wanted(entry, policy) {
+                return;
+            }
+            let is_full = listed.len() >= MOST_CANDIDATES;
+            let rank = rank(tier, entry, policy, used_ms);
+            if !is_full || listed.peek().is_some_and(|(most, _)| rank < *most) {
+                listed.push(ranked(tier, id, entry, policy, used_ms));
+            }
+            if listed.len() > MOST_CANDIDATES {
+                listed.pop();
             }
         });
-        let mut candidates = ranked.into_sorted_vec();
-        candidates.reverse();
-        candidates.into_iter().map(|(_, candidate)| candidate).collect()
+        listed
     }
 
     fn suits(&self, tier: Tier, entry: &Entry, policy: &Policy, generation: u64) -> bool {
@@ -232,10 +278,19 @@ impl Inner {
                 let is_stronger = |s: Policy| !plan::is_same_way(&s, &packed.policy);
                 is_open && packed.left() > POOR && has_stronger().is_some_and(is_stronger)
             }
-            (Tier::Spill, Content::Raw(_) | Content::Packed(_)) => is_worth_it(entry),
+            (Tier::Spill, Content::Raw(_) | Content::Packed(_)) => self.spill.is_some() && is_worth_it(entry),
             _ => false,
         }
     }
+}
+
+fn rank(tier: Tier, entry: &Entry, policy: &Policy, used_ms: u64) -> Rank {
+    let priority = if tier == Tier::Spill { reversed(policy.priority) } else { policy.priority };
+    (entry.is_in_use(), Reverse(priority), used_ms)
+}
+
+fn ranked(tier: Tier, id: &[u8], entry: &Entry, policy: &Policy, used_ms: u64) -> Ranked {
+    (rank(tier, entry, policy, used_ms), Candidate { id: id.into(), version: entry.version, used_ms })
 }
 
 /// What there was no room to work on is tried again when a share of its size more is free.

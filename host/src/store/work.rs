@@ -140,7 +140,7 @@ impl Inner {
         let mut content = new;
         let replaced = self.table.change(&candidate.id, candidate.version, |entry| {
             if !entry.content.is_same(old) {
-                return false;
+                return None;
             }
             if let Some(took) = took {
                 Counts::add(&entry.kind.counts.compressions, 1);
@@ -148,23 +148,38 @@ impl Inner {
                 entry.mark = None;
             }
             std::mem::swap(&mut entry.content, &mut content);
-            true
+            Some(self.chances(&candidate.id, entry))
         });
         drop(content);
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        replaced == Some(true)
+        self.retry_short_of_room();
+        let replaced = replaced.flatten();
+        let is_replaced = replaced.is_some();
+        self.offer(replaced.unwrap_or_default());
+        is_replaced
     }
 
     /// Notes why a resource stays as it is, unless it is no longer what was tried.
     fn mark(&self, candidate: &Candidate, tried: &Content, mark: Mark) {
-        let is_news = !matches!(mark.reason, Skipped::NoRoom { .. });
-        self.table.change(&candidate.id, candidate.version, |entry| {
+        if matches!(mark.reason, Skipped::NoRoom { .. }) {
+            self.is_short_of_room.store(true, Ordering::Relaxed);
+        }
+        let chances = self.table.change(&candidate.id, candidate.version, |entry| {
             if entry.content.is_same(tried) {
                 entry.mark = Some(mark);
             }
+            // What is incompressible one way may not be another.
+            self.chances(&candidate.id, entry)
         });
-        // What is incompressible one way may not be another.
-        self.changes.fetch_add(u64::from(is_news), Ordering::Relaxed);
+        self.offer(chances.unwrap_or_default());
+    }
+
+    /// Lists anew what there was no room for, now that there may be some.
+    pub(super) fn retry_short_of_room(&self) {
+        if self.is_short_of_room.load(Ordering::Relaxed)
+            && self.is_short_of_room.swap(false, Ordering::Relaxed)
+        {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes that a resource's codec did what codecs must not.

@@ -55,7 +55,7 @@ pub(super) struct HotRoom {
 
 impl HotRoom {
     pub(super) fn fill(self, blob: super::Blob) -> Hot {
-        Hot { raw: super::raw(blob, self.grant), _share: self.share }
+        Hot { raw: super::inner::raw(blob, self.grant), _share: self.share }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Asking for resources, whatever form they are in.
 
 use super::{
-    Blob, Inner,
+    Blob,
     budget::For,
-    name, raw,
+    inner::{Inner, name, raw},
     stats::{Counts, Kind},
     table::{Content, Entry},
 };

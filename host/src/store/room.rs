@@ -3,8 +3,8 @@
 //! Here is decided who is next; [`work`](super::work) does it.
 
 use super::{
-    Inner,
     budget::{For, Grant},
+    inner::Inner,
     plan::{self, POOR},
     table::{Content, Entry, Skipped, now_ms},
 };

@@ -2,11 +2,11 @@
 //! there and proven, and only if they are still the same.
 
 use super::{
-    Blob, Compressed, Inner,
+    Blob, Compressed,
     budget::For,
-    name,
+    inner::{Inner, name, raw},
     packed::{NotPacked, Packed, pack},
-    plan, raw,
+    plan,
     room::{Candidate, Tier},
     stats::Counts,
     table::{Content, Mark, Skipped},

@@ -1,7 +1,7 @@
 //! The background thread: compresses what its policy says and nobody asks for, at the lowest priority and within a share of one processor.
 
 use super::{
-    Inner,
+    inner::Inner,
     plan::patience,
     room::{Candidate, Tier},
     table::{Content, Entry},

@@ -147,6 +147,36 @@ fn deleting_tells_what_remains() {
 }
 
 #[test]
+fn writers_at_the_same_time_all_succeed() {
+    let scratch = scratch();
+    scratch.run(&["policy", "list"]);
+    let create = |number: u32| {
+        let name = format!("type{number}");
+        let command =
+            ["policy", "create", &name, "--algorithm", "zstd", "--level", "3", "--save", "shared.yaml"];
+        scratch.command(&command).spawn().expect("the command runs")
+    };
+    let writers: Vec<_> = (0..6).map(create).collect();
+    assert!(writers.into_iter().all(|mut w| w.wait().expect("it ends").success()));
+    let text = read(&scratch, "shared.yaml");
+    assert!((0..6).all(|number| text.contains(&format!("type{number}:"))), "{text}");
+    let left: Vec<_> = fs::read_dir(scratch.path("")).expect("the folder").flatten().collect();
+    assert!(left.iter().all(|e| !e.file_name().to_string_lossy().ends_with(".tmp")), "{left:?}");
+}
+
+#[test]
+fn what_a_file_says_does_not_reach_the_terminal_as_commands() {
+    let scratch = scratch();
+    scratch.file("p.yaml", b"compression_policy:\n  a:\n    \"x\\e]0;title\\a\\nerror: fake\": 1\n");
+    let output = output(&scratch, &["policy", "verify", "p.yaml"]);
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        told.contains("unknown key") && !told.contains('\x1b') && !told.contains("\nerror: fake"),
+        "{told}"
+    );
+}
+
+#[test]
 fn links_are_followed_and_modes_stay() {
     let s = scratch();
     s.dir("config");
@@ -185,7 +215,6 @@ fn verify_tells_every_mistake_and_loading_refuses() {
     let e = fails(&s, 1, &["--config", "none.yaml", "policy", "list"]);
     assert!(e.contains("cannot read none.yaml"), "{e}");
     for (name, bytes, told) in [
-        ("empty.yaml", Vec::new(), "nothing in it"),
         ("large.yaml", vec![b'#'; 10 << 20], "1 MiB at most"),
         ("bytes.yaml", b"compression_policy:\n  a: \xff\n".to_vec(), "no UTF-8"),
         ("tab.yaml", b"compression_policy:\n\ta:\n".to_vec(), "spaces only"),
@@ -197,6 +226,13 @@ fn verify_tells_every_mistake_and_loading_refuses() {
         let message = report["problems"][0]["message"].as_str().unwrap_or_default();
         assert!(message.contains(told), "{name}: {report}");
     }
+    // One that says nothing, all of it commented out perhaps, can be used, and filled.
+    s.file("empty.yaml", b"# level: 9\n");
+    let report = s.json(&["policy", "verify", "empty.yaml"]);
+    let problem = &report["problems"][0];
+    assert_eq!((&report["valid"], &problem["severity"]), (&true.into(), &"warning".into()), "{report}");
+    s.run(&["policy", "create", "mine", "--algorithm", "zstd", "--save", "empty.yaml"]);
+    assert!(read(&s, "empty.yaml").starts_with("# level: 9\n"));
 }
 
 /// The JSON of a command that fails.

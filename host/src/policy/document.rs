@@ -83,6 +83,13 @@ impl PolicyFile {
         if !problems.is_empty() {
             return Err(Error::Policy { path: self.path, problems });
         }
+        if self.text.len() as u64 > file::MAX_FILE_BYTES {
+            let problem = format!(
+                "it would grow beyond {} bytes, which is the most a policy file may have",
+                file::MAX_FILE_BYTES
+            );
+            return Err(Error::Config { path: self.path, problem });
+        }
         file::write(&self.path, &self.text, self.before)
     }
 }

@@ -2,13 +2,14 @@
 
 use super::problem::{Place, Problem, with_lines};
 use crate::{Error, Result, registry::cache::FileIdentity, size};
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, OFlags, Uid, fchown};
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    collections::hash_map::RandomState,
+    fs::{self, File, Metadata, OpenOptions, Permissions},
+    hash::BuildHasher,
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Largest policy file, in bytes: a hundred times what is needed.
@@ -73,14 +74,19 @@ pub(super) fn write(path: &Path, text: &str, before: Option<FileIdentity>) -> Re
     let target = target(path)?;
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-    let mode = fs::metadata(&target).ok().map(|m| m.permissions().mode() & 0o7777);
-    let temporary = temporary_name(&target);
-    write_new(&temporary, text, mode).and_then(|()| replace(&temporary, &target, folder, before)).map_err(
-        |e| {
-            let _ = fs::remove_file(&temporary);
-            Error::io("write", path)(e)
-        },
-    )
+    let like = fs::metadata(&target).ok();
+    let failed = |e| Error::io("write", path)(e);
+    let (temporary, file) = create_beside(&target).map_err(failed)?;
+    let written = fill(file, text, like.as_ref()).and_then(|()| replace(&temporary, &target, folder, before));
+    written.map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        failed(e)
+    })
+}
+
+/// Whether `e` says that somebody else wrote the file in the meantime: then it can be read and changed again.
+pub fn is_overtaken(e: &Error) -> bool {
+    matches!(e, Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
 }
 
 /// Gives `temporary` the name `target`, if that is still the file `before`. Others of us who write there wait.
@@ -89,7 +95,8 @@ fn replace(temporary: &Path, target: &Path, folder: &Path, before: Option<FileId
     // Where the file system has no locks, what happens between the look and the rename goes unnoticed.
     let _ = folder.lock();
     if FileIdentity::at(target).ok() != before {
-        return Err(io::Error::other("it was changed by somebody else in the meantime; try again"));
+        let what = "it was changed by somebody else in the meantime; try again";
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
     }
     fs::rename(temporary, target)?;
     // The new name survives a loss of power, where the file system can do that for folders.
@@ -97,10 +104,28 @@ fn replace(temporary: &Path, target: &Path, folder: &Path, before: Option<FileId
     Ok(())
 }
 
-fn write_new(temporary: &Path, text: &str, mode: Option<u32>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
-    if let Some(mode) = mode {
-        file.set_permissions(Permissions::from_mode(mode))?;
+/// A new file in the folder of `target`, of a name that nobody else has: process numbers are not unique where namespaces share a folder.
+fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    loop {
+        let unique = RandomState::new().hash_one(std::process::id());
+        let path = target.with_file_name(format!(".{name}.{unique:016x}.tmp"));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (path, file)),
+        }
+    }
+}
+
+/// Writes `text` to `file`, which gets mode and owner of the one that it will be.
+fn fill(mut file: File, text: &str, like: Option<&Metadata>) -> io::Result<()> {
+    if let Some(like) = like {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+            let (uid, gid) = (Uid::from_raw(like.uid()), Gid::from_raw(like.gid()));
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+        file.set_permissions(Permissions::from_mode(like.permissions().mode() & 0o7777))?;
     }
     file.write_all(text.as_bytes())?;
     file.sync_all()
@@ -118,13 +143,6 @@ fn target(path: &Path) -> Result<PathBuf> {
         }
     }
     Err(Error::Usage(format!("{} is a link that leads in a circle", path.display())))
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
 }
 
 #[cfg(test)]

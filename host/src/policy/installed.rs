@@ -116,7 +116,7 @@ impl Check<'_> {
             self.tell(
                 Severity::Error,
                 Key::Level,
-                "`algorithm: auto` chooses the level; leave it out".into(),
+                "`algorithm: auto` chooses the level; leave it out, or write `default`".into(),
             );
         }
         if let Some(id) = &policy.implementation {
@@ -129,8 +129,10 @@ impl Check<'_> {
 
     fn named(&mut self, policy: &Policy) {
         if policy.objective.is_some() {
-            let message =
-                format!("it is what `algorithm: auto` chooses by; the algorithm is {}", policy.algorithm);
+            let message = format!(
+                "it is what `algorithm: auto` chooses by; the algorithm is {}: leave one of them out",
+                policy.algorithm
+            );
             self.tell(Severity::Error, Key::Objective, message);
         }
         let Some(id) = &policy.implementation else { return };
@@ -320,8 +322,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "4:12 a.level: `algorithm: auto` chooses the level; leave it out",
-                "7:16 b.objective: it is what `algorithm: auto` chooses by; the algorithm is gzip",
+                "4:12 a.level: `algorithm: auto` chooses the level; leave it out, or write `default`",
+                "7:16 b.objective: it is what `algorithm: auto` chooses by; the algorithm is gzip: leave one of them out",
                 "10:21 c.implementation: `gzip/cpu/zlib-rs` does gzip, but the algorithm is zstd",
                 "10:21 c.implementation: `gzip/cpu/zlib-rs` runs on cpu, but the hardware is cuda; leave one of them out",
             ]

@@ -19,7 +19,7 @@ mod tree;
 
 pub use document::PolicyFile;
 pub use edit::Change;
-pub use file::MAX_FILE_BYTES;
+pub use file::{MAX_FILE_BYTES, is_overtaken};
 pub use installed::{Finding, Installed};
 pub use key::{Key, Setting};
 pub use live::{FILE_NAME, Policies, PolicyFiles};

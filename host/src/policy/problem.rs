@@ -88,8 +88,14 @@ pub(super) fn with_lines(mut problems: Vec<Problem>, text: &str) -> Vec<Problem>
     let lines: Vec<&str> = text.split('\n').collect();
     for problem in &mut problems {
         let line = problem.place.line.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or("");
-        let shown = line.trim_end().chars().take(MOST_CHARS);
-        problem.text = shown.map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+        problem.text = shown(line.trim_end(), MOST_CHARS);
+        problem.message = shown(&problem.message, 4 * MOST_CHARS);
     }
     problems
+}
+
+/// The first `most_chars` of `text`, without what a terminal would obey.
+fn shown(text: &str, most_chars: usize) -> String {
+    let chars = text.chars().take(most_chars);
+    chars.map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

@@ -226,7 +226,9 @@ fn resolve(sources: &[Source], resource_type: &str) -> Resolved {
             Key::Objective => !is_below || is_auto,
             _ => true,
         };
-        if belongs {
+        if belongs
+            && !contradicts(setting, candidates[at].0, algorithm_at.map(|(top, s)| (candidates[top].0, s)))
+        {
             let (source, name, entry) = candidates[at];
             setting.put(&mut resolved.policy);
             let origin = Origin {
@@ -240,6 +242,21 @@ fn resolve(sources: &[Source], resource_type: &str) -> Resolved {
         }
     }
     resolved
+}
+
+/// Whether a value makes no sense with the algorithm, which another file names: nobody wrote the two together. What one file says twice is a mistake
+/// of that file's, and what a caller asks for is told.
+fn contradicts(setting: &Setting, source: &Source, algorithm: Option<(&Source, &Setting)>) -> bool {
+    let Some((named_by, Setting::Algorithm(name))) = algorithm else { return false };
+    if std::ptr::eq(source, named_by) || source.layer == Layer::Api || named_by.layer == Layer::Api {
+        return false;
+    }
+    match setting {
+        Setting::Level(Some(_)) => name == AUTO,
+        Setting::Implementation(Some(id)) => id.split('/').next() != Some(name.as_str()),
+        Setting::Objective(_) => name != AUTO,
+        _ => false,
+    }
 }
 
 /// What holds where no layer says anything.
@@ -340,6 +357,20 @@ mod tests {
         assert_eq!(named.get("subtitle").objective, None);
         let origin = named.origin("subtitle", Key::Algorithm).expect("set").to_string();
         assert_eq!(origin, "set by the application");
+    }
+
+    #[test]
+    fn files_that_are_each_right_are_right_together() {
+        let set = layered(
+            "compression_policy:\n  default: {algorithm: auto}\n  log_data: {algorithm: zstd}\n  notes: {algorithm: gzip}\n",
+            "compression_policy:\n  images: {level: 3}\n  log_data: {implementation: gzip/cpu/isal}\n  notes: {objective: ratio}\n",
+        );
+        assert_eq!((set.get("images").algorithm.as_str(), set.get("images").level), ("auto", None));
+        assert_eq!(set.get("log_data").implementation, None);
+        assert_eq!(set.get("notes").objective, None);
+        assert!(set.check(None).iter().all(|p| p.severity != super::super::Severity::Error));
+        let asked = set.with("images", vec![Setting::Level(Some(3))]).expect("a type");
+        assert_eq!(asked.get("images").level, Some(3), "what a caller asks for is told, not dropped");
     }
 
     #[test]

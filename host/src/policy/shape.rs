@@ -4,7 +4,7 @@
 
 use super::{
     Key, ROOT_KEY, Setting,
-    problem::{Place, Problem, with_lines},
+    problem::{Place, Problem, Severity, with_lines},
     tree::{self, Node, Value},
 };
 use crate::spelling;
@@ -82,7 +82,8 @@ impl Reader {
         let Some(root) = root.filter(|r| !r.is_null()) else {
             if self.is_whole {
                 let message = format!("there is nothing in it; {missing}");
-                self.problems.push(Problem::error(Place::START, message));
+                let severity = Severity::Warning;
+                self.problems.push(Problem { severity, ..Problem::error(Place::START, message) });
             }
             return;
         };

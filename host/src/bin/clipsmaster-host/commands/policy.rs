@@ -11,10 +11,10 @@ use crate::{
     table::{Align, Table},
 };
 use clipsmaster_host::{
-    Host, Policy,
+    Error, Host, Policy,
     policy::{
         Change, DEFAULT_TYPE, Key, Layer, Origin, PolicyFile, PolicySet, Problem, Setting, check_type_name,
-        nearest_type,
+        is_overtaken, nearest_type,
     },
     size,
 };
@@ -238,6 +238,28 @@ fn not_here(name: &str, target: &Path, elsewhere: &[(Layer, Option<&Path>)]) -> 
     })
 }
 
+/// How often a change is made anew because somebody else was faster.
+const MOST_ATTEMPTS: usize = 50;
+
+/// Why a change was not written.
+enum Unwritten {
+    /// The file is another one by now.
+    Overtaken(Error),
+    Refused(Failure),
+}
+
+impl From<Error> for Unwritten {
+    fn from(e: Error) -> Self {
+        Self::Refused(e.into())
+    }
+}
+
+impl From<Failure> for Unwritten {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
 /// The layers in force, and the file that a change goes to.
 struct Files {
     set: PolicySet,
@@ -275,15 +297,8 @@ impl Files {
         Err(Failure::usage(format!("unknown resource type `{name}`{hint}; {meant}")))
     }
 
-    /// Makes the change, unless it brings mistakes. With `force` only those count that are mistakes on any machine.
-    fn write(
-        &self,
-        common: &Common,
-        name: &str,
-        action: &'static str,
-        change: &Change,
-        force: bool,
-    ) -> Outcome {
+    /// As [`write`](Self::write), once; what is not as it should be now.
+    fn try_write(&self, change: &Change, force: bool) -> Result<Vec<Problem>, Unwritten> {
         let installed = self.host.installed();
         let mut file = PolicyFile::open(&self.target)?;
         let before = file.problems(Some(&installed));
@@ -295,9 +310,34 @@ impl Files {
             // What contradicts itself does so everywhere.
             let is_of_this_machine = file.problems(None).iter().all(|p| p.message != problem.message);
             let hint = if is_of_this_machine { "; --force writes it all the same" } else { "" };
-            return Err(Failure::usage(format!("nothing was written: {}{hint}", problem.message)));
+            return Err(Failure::usage(format!("nothing was written: {}{hint}", problem.message)).into());
         }
-        file.save()?;
+        match file.save() {
+            Err(e) if is_overtaken(&e) => Err(Unwritten::Overtaken(e)),
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(new),
+        }
+    }
+
+    /// Makes the change, unless it brings mistakes. With `force` only those count that are mistakes on any machine.
+    fn write(
+        &self,
+        common: &Common,
+        name: &str,
+        action: &'static str,
+        change: &Change,
+        force: bool,
+    ) -> Outcome {
+        let mut attempts = 0;
+        let new = loop {
+            match self.try_write(change, force) {
+                // Others write there, too: what they wrote is read, and changed in turn.
+                Err(Unwritten::Overtaken(_)) if attempts < MOST_ATTEMPTS => attempts += 1,
+                Err(Unwritten::Overtaken(e)) => return Err(e.into()),
+                Err(Unwritten::Refused(failure)) => return Err(failure),
+                Ok(new) => break new,
+            }
+        };
         if common.json {
             return print_json(&Changed { resource_type: name, action, file: &self.target, warnings: &new });
         }

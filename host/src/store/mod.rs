@@ -137,7 +137,7 @@ impl ResourceStore {
     /// An empty store.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a budget or share that makes no sense, [`Error::Io`] when the spill folder cannot be made.
+    /// [`Error::Usage`](crate::Error::Usage) for a budget or share that makes no sense, [`Error::Io`](crate::Error::Io) when the spill folder cannot be made.
     pub fn open(host: Arc<Host>, options: StoreOptions) -> Result<Self> {
         let (background, cpu_share) = (options.background, options.cpu_share);
         let inner = Arc::new(Inner::open(host, options)?);
@@ -150,7 +150,7 @@ impl ResourceStore {
     /// resource in place of another needs room beside it until it is in.
     ///
     /// # Errors
-    /// [`Error::StoreFull`].
+    /// [`Error::StoreFull`](crate::Error::StoreFull).
     pub fn insert(&self, id: &[u8], resource_type: &str, bytes: impl Into<Blob>) -> Result<()> {
         self.inner.insert(id, resource_type, bytes.into())?;
         if let Some(worker) = &self.worker {
@@ -162,7 +162,7 @@ impl ResourceStore {
     /// The bytes of a resource; `None` if there is none of that id. Without a copy where it is not compressed or was asked for lately.
     ///
     /// # Errors
-    /// [`Error::Resource`] with its id, when its bytes cannot be had back: no memory, or a damaged file that cannot be mended.
+    /// [`Error::Resource`](crate::Error::Resource) with its id, when its bytes cannot be had back: no memory, or a damaged file that cannot be mended.
     pub fn get(&self, id: &[u8]) -> Result<Option<Blob>> {
         Ok(self.inner.fetch(id)?.map(|(blob, _)| blob))
     }
@@ -178,7 +178,7 @@ impl ResourceStore {
     /// Calls `f` with bytes `range` of a resource, of which only the chunks around them are decompressed; `None` if there is no such resource.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a range beyond its end, and as [`get`](Self::get).
+    /// [`Error::Usage`](crate::Error::Usage) for a range beyond its end, and as [`get`](Self::get).
     pub fn with_range<T>(
         &self,
         id: &[u8],
@@ -220,7 +220,7 @@ impl ResourceStore {
     /// Compresses a resource now, by the policy of `resource_type`, whatever its threshold; `None` if there is no resource of that id.
     ///
     /// # Errors
-    /// [`Error::Resource`], when the codec fails or has no room to work in.
+    /// [`Error::Resource`](crate::Error::Resource), when the codec fails or has no room to work in.
     pub fn compress_with_policy(&self, id: &[u8], resource_type: &str) -> Result<Option<Compressed>> {
         self.inner.compress_now(id, resource_type)
     }
@@ -250,7 +250,7 @@ impl ResourceStore {
     /// Keeps a resource decompressed from now on, until it is idle again; whether there is one of that id.
     ///
     /// # Errors
-    /// [`Error::StoreFull`], and as [`get`](Self::get).
+    /// [`Error::StoreFull`](crate::Error::StoreFull), and as [`get`](Self::get).
     pub fn decompress(&self, id: &[u8]) -> Result<bool> {
         self.inner.decompress(id)
     }

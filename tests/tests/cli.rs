@@ -30,17 +30,6 @@ fn scratch() -> Scratch {
     scratch
 }
 
-fn output(scratch: &Scratch, arguments: &[&str]) -> Output {
-    scratch.command(arguments).output().expect("the command runs")
-}
-
-/// Runs the command, which must fail with `code`; its standard error.
-fn fails(scratch: &Scratch, code: i32, arguments: &[&str]) -> String {
-    let output = output(scratch, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-    stderr(&output)
-}
-
 /// Sends `input` through a command.
 fn pipe(mut command: Command, input: &[u8]) -> Output {
     let mut child = command
@@ -175,17 +164,17 @@ fn names_are_made_and_removed_as_gzip_does_and_nothing_is_overwritten() {
         "mode and time are the input's"
     );
 
-    let told = fails(&s, 1, &["compress", path_str(&a)]);
+    let told = s.ends(1, &["compress", path_str(&a)]);
     assert!(told.contains("exists") && told.contains("--force"), "{told}");
     s.run(&["compress", "--force", path_str(&a)]);
-    let told = fails(&s, 1, &["decompress", path_str(&s.path("files/a.zst"))]);
+    let told = s.ends(1, &["decompress", path_str(&s.path("files/a.zst"))]);
     assert!(told.contains("files/a exists"), "{told}");
     fs::remove_file(&a).expect("remove");
     s.run(&["decompress", path_str(&s.path("files/a.zst"))]);
     assert_eq!(fs::read(&a).expect("restored"), b"alpha");
 
     // One bad input among good ones: the others are done, the code tells.
-    fails(&s, 1, &["compress", "-a", "gzip", path_str(&s.path("nowhere")), path_str(&b)]);
+    s.ends(1, &["compress", "-a", "gzip", path_str(&s.path("nowhere")), path_str(&b)]);
     assert!(s.path("files/b.txt.gz").exists());
     fs::rename(s.path("files/b.txt.gz"), s.path("files/b.tgz")).expect("rename");
     s.run(&["decompress", path_str(&s.path("files/b.tgz"))]);
@@ -200,7 +189,7 @@ fn what_a_name_says_is_what_the_file_is() {
     s.run(&["compress", path_str(&input), "-o", path_str(&to)]);
     assert!(fs::read(&to).expect("output").starts_with(b"\xfd7zXZ\0"));
     let to = s.path("other.gz");
-    let told = fails(&s, 2, &["compress", "-a", "zstd", path_str(&input), "-o", path_str(&to)]);
+    let told = s.ends(2, &["compress", "-a", "zstd", path_str(&input), "-o", path_str(&to)]);
     assert!(told.contains("gzip") && told.contains("zstd"), "{told}");
     assert!(!to.exists());
 }
@@ -209,18 +198,18 @@ fn what_a_name_says_is_what_the_file_is() {
 fn misuse_is_told_with_what_to_do() {
     let s = scratch();
     let dir = s.dir("folder");
-    let told = fails(&s, 2, &["compress", path_str(&dir)]);
+    let told = s.ends(2, &["compress", path_str(&dir)]);
     assert!(told.contains("tar -c"), "{told}");
     let plain = s.file("plain.txt", b"not compressed");
-    assert!(fails(&s, 2, &["decompress", path_str(&plain)]).contains("--stdout"));
-    assert!(fails(&s, 3, &["decompress", "-c", path_str(&plain)]).contains("zstd"), "formats are listed");
-    let told = fails(&s, 5, &["compress", "-a", "zpaq", path_str(&plain)]);
+    assert!(s.ends(2, &["decompress", path_str(&plain)]).contains("--stdout"));
+    assert!(s.ends(3, &["decompress", "-c", path_str(&plain)]).contains("zstd"), "formats are listed");
+    let told = s.ends(5, &["compress", "-a", "zpaq", path_str(&plain)]);
     assert!(told.contains("bzip2, gzip, lz4, lzma, snappy, store, zstd"), "{told}");
     assert!(told.contains(path_str(&s.path("plugins"))), "folders are listed: {told}");
-    let told = fails(&s, 5, &["compress", "-l", "99", path_str(&plain)]);
+    let told = s.ends(5, &["compress", "-l", "99", path_str(&plain)]);
     assert!(told.contains("level 99") && told.contains("-7..=22"), "{told}");
-    fails(&s, 5, &["compress", "--hardware", "cuda", path_str(&plain)]);
-    fails(&s, 5, &["compress", "-a", "gzip", "--implementation", "gzip/cpu/nothing", path_str(&plain)]);
+    s.ends(5, &["compress", "--hardware", "cuda", path_str(&plain)]);
+    s.ends(5, &["compress", "-a", "gzip", "--implementation", "gzip/cpu/nothing", path_str(&plain)]);
     for arguments in [
         &["compress", "--threads", "0"][..],
         &["compress", "--chunk-size", "4XB"],
@@ -228,7 +217,7 @@ fn misuse_is_told_with_what_to_do() {
         &["frobnicate"],
         &["list-plugins", "--trust", "everyone"],
     ] {
-        fails(&s, 2, arguments);
+        s.ends(2, arguments);
     }
     assert_eq!(names(&s.path("folder")), [""; 0]);
 }
@@ -246,7 +235,7 @@ fn damaged_input_is_refused_and_leaves_nothing() {
         let file = dir.join(format!("x.{extension}"));
         let refused = |bytes: &[u8], what: &str| {
             fs::write(&file, bytes).expect("write");
-            let told = fails(&s, 3, &["decompress", path_str(&file)]);
+            let told = s.ends(3, &["decompress", path_str(&file)]);
             assert!(told.contains(path_str(&file)) || what == "empty", "{algorithm} {what}: {told}");
             assert_eq!(names(&dir).len(), 1, "{algorithm} {what}: only the input is there");
         };
@@ -270,11 +259,11 @@ fn damaged_input_is_refused_and_leaves_nothing() {
 fn failing_outputs_are_told() {
     let s = scratch();
     let input = s.file("input", &(0..2_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
-    let told = fails(&s, 1, &["compress", path_str(&input), "-o", "/dev/full"]);
+    let told = s.ends(1, &["compress", path_str(&input), "-o", "/dev/full"]);
     assert!(told.contains("/dev/full") && told.contains("No space left"), "{told}");
-    let told = fails(&s, 1, &["compress", path_str(&input), "-o", "/proc/nothing-here.zst"]);
+    let told = s.ends(1, &["compress", path_str(&input), "-o", "/proc/nothing-here.zst"]);
     assert!(told.contains("/proc"), "{told}");
-    let told = fails(&s, 1, &["compress", path_str(&input), "-o", path_str(&s.path("no/such/folder.zst"))]);
+    let told = s.ends(1, &["compress", path_str(&input), "-o", path_str(&s.path("no/such/folder.zst"))]);
     assert!(told.contains("no/such"), "{told}");
     // A reader that leaves.
     let mut child = s
@@ -407,7 +396,7 @@ fn measuring_ranks_and_explains() {
     assert!(best["rejected"][0]["reason"].as_str().is_some_and(|r| r.contains("asked")), "{best}");
     let explained = s.run(&["best-hardware", "-a", "lz4", "--explain"]);
     assert!(explained.contains("WHY") && explained.contains("defines the level"), "{explained}");
-    assert!(fails(&s, 5, &["best-hardware", "-a", "lz4", "--hardware", "cuda"]).contains("runs on cpu"));
+    assert!(s.ends(5, &["best-hardware", "-a", "lz4", "--hardware", "cuda"]).contains("runs on cpu"));
 }
 
 #[test]
@@ -433,14 +422,14 @@ fn regret_measures_choices_on_other_data_and_says_what_it_leaves_out() {
         ["too few for pieces of 64 KiB", "pieces of 16 MiB", "empty: empty", "snappy: nothing to choose"];
     assert!(parts.iter().all(|p| skipped.contains(p)), "{skipped}");
 
-    assert!(fails(&s, 1, &["regret", "-a", "lz4", path_str(&empty)]).contains("empty"));
-    assert!(fails(&s, 1, &["regret", "-a", "snappy", path_str(&small)]).contains("nothing to choose"));
-    assert!(fails(&s, 1, &["regret", path_str(&s.path("nowhere"))]).contains("nowhere"));
-    fails(&s, 2, &["regret", path_str(&s.dir("folder"))]);
-    fails(&s, 5, &["regret", "-a", "nonesuch", path_str(&small)]);
-    fails(&s, 2, &["bench"]);
-    fails(&s, 2, &["bench", "--hardware", "--iterations", "0"]);
-    fails(&s, 2, &["bench", "--hardware", "--size", "1000000GB"]);
+    assert!(s.ends(1, &["regret", "-a", "lz4", path_str(&empty)]).contains("empty"));
+    assert!(s.ends(1, &["regret", "-a", "snappy", path_str(&small)]).contains("nothing to choose"));
+    assert!(s.ends(1, &["regret", path_str(&s.path("nowhere"))]).contains("nowhere"));
+    s.ends(2, &["regret", path_str(&s.dir("folder"))]);
+    s.ends(5, &["regret", "-a", "nonesuch", path_str(&small)]);
+    s.ends(2, &["bench"]);
+    s.ends(2, &["bench", "--hardware", "--iterations", "0"]);
+    s.ends(2, &["bench", "--hardware", "--size", "1000000GB"]);
 }
 
 #[test]
@@ -472,7 +461,7 @@ fn what_store_keeps_is_not_unpacked_further() {
 fn the_input_is_never_the_output_and_tgz_is_gzip() {
     let s = scratch();
     let input = s.file("input", &text(10_000));
-    let told = fails(&s, 2, &["compress", "--force", path_str(&input), "-o", path_str(&input)]);
+    let told = s.ends(2, &["compress", "--force", path_str(&input), "-o", path_str(&input)]);
     assert!(told.contains("is the input itself"), "{told}");
     assert_eq!(fs::read(&input).expect("input"), text(10_000));
     let to = s.path("INPUT.TGZ");

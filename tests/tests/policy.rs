@@ -11,7 +11,6 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::Output,
     sync::Arc,
 };
 use support::{Scratch, stderr, text};
@@ -23,17 +22,6 @@ fn scratch() -> Scratch {
     let scratch = Scratch::sharing_cache();
     scratch.plugins(&["store", "zstd", "lz4", "lz4_liblz4", "gzip", "lzma"]);
     scratch
-}
-
-fn output(scratch: &Scratch, arguments: &[&str]) -> Output {
-    scratch.command(arguments).output().expect("the command runs")
-}
-
-/// Runs the command, which must fail with `code`; its standard error.
-fn fails(scratch: &Scratch, code: i32, arguments: &[&str]) -> String {
-    let output = output(scratch, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-    stderr(&output)
 }
 
 fn read(scratch: &Scratch, name: &str) -> String {
@@ -93,20 +81,20 @@ fn changes_go_to_the_project_or_else_to_the_user_and_keep_what_was_written() {
 #[test]
 fn names_that_are_wrong_are_told_with_what_was_meant() {
     let s = scratch();
-    let e = fails(&s, 2, &["policy", "update", "model_wieghts", "--level", "2"]);
+    let e = s.ends(2, &["policy", "update", "model_wieghts", "--level", "2"]);
     assert!(
         e.contains("unknown resource type `model_wieghts`") && e.contains("did you mean `model_weights`?"),
         "{e}"
     );
-    let e = fails(&s, 2, &["policy", "create", "subtitle", "--level", "1"]);
+    let e = s.ends(2, &["policy", "create", "subtitle", "--level", "1"]);
     assert!(e.contains("`subtitle` exists (built-in defaults)") && e.contains("--force"), "{e}");
-    let e = fails(&s, 2, &["policy", "create", "a:b"]);
+    let e = s.ends(2, &["policy", "create", "a:b"]);
     assert!(e.contains("no name of a resource type"), "{e}");
-    let e = fails(&s, 2, &["policy", "update", "subtitle"]);
+    let e = s.ends(2, &["policy", "update", "subtitle"]);
     assert!(e.contains("nothing to change"), "{e}");
-    let e = fails(&s, 2, &["policy", "delete", "subtitel"]);
+    let e = s.ends(2, &["policy", "delete", "subtitel"]);
     assert!(e.contains("did you mean `subtitle`?"), "{e}");
-    let e = fails(&s, 2, &["policy", "update", "subtitle", "--chunk-size", "65MB"]);
+    let e = s.ends(2, &["policy", "update", "subtitle", "--chunk-size", "65MB"]);
     assert!(e.contains("4KB to 64MB"), "{e}");
     assert!(!s.path(USER).exists() && !s.path(PROJECT).exists());
 }
@@ -114,31 +102,31 @@ fn names_that_are_wrong_are_told_with_what_was_meant() {
 #[test]
 fn what_does_not_go_here_needs_force_and_what_never_goes_is_not_written() {
     let s = scratch();
-    let e = fails(&s, 2, &["policy", "create", "x", "--algorithm", "zsdt"]);
+    let e = s.ends(2, &["policy", "create", "x", "--algorithm", "zsdt"]);
     assert!(e.contains("did you mean `zstd`?") && e.contains("installed: gzip, lz4"), "{e}");
     let cuda = ["policy", "create", "x", "--algorithm", "gzip", "--hardware", "cuda"];
-    assert!(fails(&s, 2, &cuda).contains("nothing here does gzip on cuda; usable: cpu"));
-    let forced = output(&s, &[&cuda[..], &["--force"]].concat());
+    assert!(s.ends(2, &cuda).contains("nothing here does gzip on cuda; usable: cpu"));
+    let forced = s.output(&[&cuda[..], &["--force"]].concat());
     assert!(forced.status.success() && stderr(&forced).contains("warning"), "{}", stderr(&forced));
-    let e = fails(&s, 2, &["policy", "create", "y", "--algorithm", "gzip", "--level", "30"]);
+    let e = s.ends(2, &["policy", "create", "y", "--algorithm", "gzip", "--level", "30"]);
     assert!(e.contains("gzip has no level 30; it has 0 to 9"), "{e}");
     let auto = ["policy", "create", "y", "--algorithm", "auto", "--level", "3", "--force"];
-    assert!(fails(&s, 2, &auto).contains("leave it out"));
+    assert!(s.ends(2, &auto).contains("leave it out"));
     assert!(!read(&s, USER).contains("  y:"));
 }
 
 #[test]
 fn deleting_tells_what_remains() {
     let s = scratch();
-    let e = fails(&s, 2, &["policy", "delete", "subtitle"]);
+    let e = s.ends(2, &["policy", "delete", "subtitle"]);
     assert!(e.contains("one of the built-in defaults") && e.contains("--auto-compress no"), "{e}");
     s.run(&["policy", "update", "subtitle", "--level", "9"]);
     s.run(&["policy", "create", "notes", "--algorithm", "gzip"]);
-    let deleted = output(&s, &["policy", "delete", "subtitle"]);
+    let deleted = s.output(&["policy", "delete", "subtitle"]);
     assert!(deleted.status.success() && stderr(&deleted).contains("still defined (built-in defaults)"));
     assert_eq!(s.json(&["policy", "show", "subtitle"])["level"], 0);
     project(&s, "compression_policy:\n  other:\n    level: 1\n");
-    let e = fails(&s, 2, &["policy", "delete", "notes"]);
+    let e = s.ends(2, &["policy", "delete", "notes"]);
     assert!(e.contains("--save") && e.contains(USER), "{e}");
     let user = s.path(USER);
     s.run(&["policy", "delete", "notes", "--save", user.to_str().expect("UTF-8")]);
@@ -168,7 +156,7 @@ fn writers_at_the_same_time_all_succeed() {
 fn what_a_file_says_does_not_reach_the_terminal_as_commands() {
     let scratch = scratch();
     scratch.file("p.yaml", b"compression_policy:\n  a:\n    \"x\\e]0;title\\a\\nerror: fake\": 1\n");
-    let output = output(&scratch, &["policy", "verify", "p.yaml"]);
+    let output = scratch.output(&["policy", "verify", "p.yaml"]);
     let told = String::from_utf8(output.stdout).expect("text");
     assert!(
         told.contains("unknown key") && !told.contains('\x1b') && !told.contains("\nerror: fake"),
@@ -197,7 +185,7 @@ fn verify_tells_every_mistake_and_loading_refuses() {
         b"compression_policy:\n  subtitle:\n    algoritm: lz4\n    auto_compress: \"no\"\n  log_data:\n    level: 30\n    \
           chunk_size: 0\n    hardware: cuda\n",
     );
-    let output = output(&s, &["policy", "verify", "bad.yaml"]);
+    let output = s.output(&["policy", "verify", "bad.yaml"]);
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stdout).expect("text");
     for line in [
@@ -209,10 +197,10 @@ fn verify_tells_every_mistake_and_loading_refuses() {
     ] {
         assert!(told.contains(line), "{line}\n{told}");
     }
-    assert!(fails(&s, 2, &["policy", "verify", "bad.yaml"]).contains("4 errors, 1 warning"));
-    let e = fails(&s, 2, &["--config", "bad.yaml", "policy", "list"]);
+    assert!(s.ends(2, &["policy", "verify", "bad.yaml"]).contains("4 errors, 1 warning"));
+    let e = s.ends(2, &["--config", "bad.yaml", "policy", "list"]);
     assert!(e.contains("bad.yaml:3:5: error") && e.contains("bad.yaml:7:17"), "{e}");
-    let e = fails(&s, 1, &["--config", "none.yaml", "policy", "list"]);
+    let e = s.ends(1, &["--config", "none.yaml", "policy", "list"]);
     assert!(e.contains("cannot read none.yaml"), "{e}");
     for (name, bytes, told) in [
         ("large.yaml", vec![b'#'; 10 << 20], "1 MiB at most"),
@@ -237,7 +225,7 @@ fn verify_tells_every_mistake_and_loading_refuses() {
 
 /// The JSON of a command that fails.
 fn failing_json(scratch: &Scratch, arguments: &[&str]) -> Value {
-    let output = output(scratch, arguments);
+    let output = scratch.output(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
@@ -250,9 +238,9 @@ fn files_are_compressed_by_policy_and_options_win() {
     let report = s.json(&["policy", "apply", "log_data", "data.log"]);
     assert_eq!(report[0]["algorithm"], "gzip");
     assert_eq!(report[0]["output"], "data.log.gz");
-    assert!(fails(&s, 1, &["policy", "apply", "log_data", "data.log"]).contains("--force"));
+    assert!(s.ends(1, &["policy", "apply", "log_data", "data.log"]).contains("--force"));
     s.run(&["policy", "apply", "log_data", "data.log", "--force"]);
-    let piped = output(&s, &["policy", "apply", "subtitle", "data.log", "--stdout"]);
+    let piped = s.output(&["policy", "apply", "subtitle", "data.log", "--stdout"]);
     assert_eq!(piped.stdout.get(..4), Some(&[0x04, 0x22, 0x4d, 0x18][..]), "an lz4 frame");
     let info = |name: &str| s.json(&["info", name]);
     s.run(&["compress", "--resource-type", "model_weights", "data.log"]);
@@ -274,9 +262,9 @@ fn files_are_compressed_by_policy_and_options_win() {
     // The name of the output is a word, too.
     let report = s.json(&["compress", "--resource-type", "model_weights", "data.log", "-o", "x.xz"]);
     assert_eq!(report[0]["algorithm"], "lzma");
-    let e = fails(&s, 5, &["compress", "--resource-type", "log_data", "--level", "99", "-f", "data.log"]);
+    let e = s.ends(5, &["compress", "--resource-type", "log_data", "--level", "99", "-f", "data.log"]);
     assert!(e.contains("level 99"), "{e}");
-    let slip = output(&s, &["policy", "apply", "log_dta", "data.log", "--force"]);
+    let slip = s.output(&["policy", "apply", "log_dta", "data.log", "--force"]);
     assert!(slip.status.success() && stderr(&slip).contains("did you mean `log_data`?"), "{}", stderr(&slip));
     project(&s, "compression_policy:\n  log_data:\n    hardware: cuda\n");
     let named =

@@ -18,7 +18,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{Scratch, text};
+use support::{Scratch, noise, text};
 
 const MIB: usize = 1 << 20;
 
@@ -35,18 +35,6 @@ fn quiet(budget_bytes: usize) -> StoreOptions {
         policies: Some(Arc::new(Policies::fixed(PolicySet::builtin()))),
         ..StoreOptions::with_budget(budget_bytes as u64)
     }
-}
-
-/// Bytes without order, other ones for each seed.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 /// Text that differs by its number.
@@ -242,6 +230,8 @@ fn codecs_and_buffers_that_nobody_needs_make_room() {
     let refused = (0..40_u64).find(|n| store.insert(&n.to_le_bytes(), "default", noise(MIB, *n)).is_err());
     assert!(refused.is_some_and(|n| n >= 10), "{refused:?}");
     store.insert(b"small", "default", vec![1, 2, 3]).expect("room for three bytes");
+    // What is as it was inserted needs no room to be decompressed.
+    assert!(store.decompress(&0_u64.to_le_bytes()).expect("it is raw"));
 }
 
 #[test]

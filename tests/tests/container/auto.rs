@@ -141,12 +141,12 @@ fn what_makes_no_sense_is_refused() {
     ] {
         let to = dir.join("x");
         let all = [&["compress", path_str(&input), "-o", path_str(&to)], arguments].concat();
-        let told = ends(&s, 2, &all);
+        let told = s.ends(2, &all);
         assert!(told.contains(part), "{arguments:?}: {told}");
         assert_eq!(names(&dir), [""; 0], "{told}");
     }
-    let told = ends(&s, 1, &["compress", "-a", "auto", path_str(&s.path("missing"))]);
+    let told = s.ends(1, &["compress", "-a", "auto", path_str(&s.path("missing"))]);
     assert!(told.contains("missing"), "{told}");
-    let told = ends(&s, 2, &["compress", "-a", "auto", path_str(&s.dir("folder"))]);
+    let told = s.ends(2, &["compress", "-a", "auto", path_str(&s.dir("folder"))]);
     assert!(told.contains("directory"), "{told}");
 }

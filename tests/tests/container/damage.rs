@@ -59,13 +59,13 @@ fn what_is_left_of_a_cut_file_is_said_to_be_a_part() {
         let places = places(&s, &s.file(&name, &whole));
         let cut = s.file(&format!("cut-{name}"), &whole[..places[7].frame + 5]);
         let out = s.path(&format!("out-{name}"));
-        let told = ends(&s, 3, &["decompress", path_str(&cut), "-o", path_str(&out)]);
+        let told = s.ends(3, &["decompress", path_str(&cut), "-o", path_str(&out)]);
         assert!(told.contains("lost") && !out.exists(), "{name}: {told}");
-        let told = ends(&s, 4, &["salvage", "-f", path_str(&cut), "-o", path_str(&out)]);
+        let told = s.ends(4, &["salvage", "-f", path_str(&cut), "-o", path_str(&out)]);
         assert!(told.contains("partial"), "{name}: {told}");
         let left = fs::read(&out).expect("output");
         assert!(left.len() >= 7 * CHUNK && data.starts_with(&left), "{name}: {} bytes are left", left.len());
-        let told = String::from_utf8_lossy(&output(&s, &["verify", path_str(&cut)]).stdout).into_owned();
+        let told = String::from_utf8_lossy(&s.output(&["verify", path_str(&cut)]).stdout).into_owned();
         assert!(told.contains("the end of the file is missing"), "{name}: {told}");
     }
 }
@@ -80,13 +80,13 @@ fn something_behind_a_container_is_told() {
         let file = s.file(&name, &garbage);
         let dir = s.dir(&format!("garbage-{name}"));
         let to = dir.join("out");
-        let told = ends(&s, 3, &["decompress", path_str(&file), "-o", path_str(&to)]);
+        let told = s.ends(3, &["decompress", path_str(&file), "-o", path_str(&to)]);
         assert!(told.contains("other content stands before or behind"), "{name}: {told}");
         assert_eq!(names(&dir), [""; 0], "{name}");
         let piped = pipe(s.command(&["decompress", "-o", path_str(&to)]), &garbage);
         assert_eq!(piped.status.code(), Some(3), "{name}: {}", stderr(&piped));
         assert_eq!(names(&dir), [""; 0], "{name}");
-        let verified = output(&s, &["verify", path_str(&file)]);
+        let verified = s.output(&["verify", path_str(&file)]);
         assert_eq!(verified.status.code(), Some(3), "{name}");
         // Zeros, as tapes and file systems add them, hide nothing.
         let padded = [&whole[..], &[0; 1000]].concat();
@@ -109,10 +109,10 @@ fn records_that_are_gone_cost_no_chunk() {
         bytes[last.frame + last.frame_len..].fill(0);
         let file = s.file(&format!("tail-{name}"), &bytes);
         let out = s.path(&format!("out-{name}"));
-        let code = output(&s, &["salvage", "-f", path_str(&file), "-o", path_str(&out)]).status.code();
+        let code = s.output(&["salvage", "-f", path_str(&file), "-o", path_str(&out)]).status.code();
         assert!(fs::read(&out).expect("output") == data, "{name}: all chunks are there");
         assert_eq!(code, Some(4), "{name}: and nothing tells that they are all");
-        ends(&s, 3, &["decompress", "-c", path_str(&file)]);
+        s.ends(3, &["decompress", "-c", path_str(&file)]);
     }
 }
 
@@ -134,9 +134,9 @@ fn a_later_version_is_told_apart_from_damage() {
     }
     let file = s.file("later.cmc", &bytes);
     for told in [
-        ends(&s, 3, &["decompress", "-c", path_str(&file)]),
+        s.ends(3, &["decompress", "-c", path_str(&file)]),
         stderr(&pipe(s.command(&["decompress"]), &bytes)),
-        ends(&s, 3, &["verify", path_str(&file)]),
+        s.ends(3, &["verify", path_str(&file)]),
     ] {
         assert!(told.contains("later version") && told.contains("update"), "{told}");
     }

@@ -97,7 +97,7 @@ fn what_cannot_be_exported_is_told() {
     let file = s.file("data.zst", &whole);
     let dir = s.dir("out");
     let export = |code, from: &Path, to: &str| {
-        let told = ends(&s, code, &["export", path_str(from), "-o", path_str(&dir.join(to))]);
+        let told = s.ends(code, &["export", path_str(from), "-o", path_str(&dir.join(to))]);
         assert_eq!(names(&dir), [""; 0], "{told}");
         told
     };

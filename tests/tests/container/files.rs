@@ -80,7 +80,7 @@ fn a_file_is_what_its_name_says() {
         (&["--container", "plain"], "x.cmc", "name the output otherwise"),
     ] {
         let to = s.path(name);
-        let told = ends(&s, 2, &[&["compress", path_str(&input), "-o", path_str(&to)], options].concat());
+        let told = s.ends(2, &[&["compress", path_str(&input), "-o", path_str(&to)], options].concat());
         assert!(told.contains(remedy), "{name} {options:?}: {told}");
         assert!(!to.exists(), "{name} {options:?}");
     }
@@ -118,18 +118,15 @@ fn a_memory_limit_costs_threads_or_is_refused_with_what_would_fit() {
     let free = s.json(&[&compress[..], &["-T", "8", "--memory-limit", "2GB"]].concat());
     assert_eq!(free[0]["warnings"], serde_json::json!([]), "what fits is not spoken of");
     let xz = s.path("out.xz");
-    let told = ends(
-        &s,
-        2,
-        &["compress", "-l", "9", "--memory-limit", "64MB", path_str(&input), "-o", path_str(&xz)],
-    );
+    let told =
+        s.ends(2, &["compress", "-l", "9", "--memory-limit", "64MB", path_str(&input), "-o", path_str(&xz)]);
     assert!(told.contains("64 MiB are allowed") && told.contains("would fit"), "{told}");
     assert!(!xz.exists());
     let fits = told.split("--chunk-size ").nth(1).and_then(|t| t.split(' ').next()).expect("a size");
     let again =
         ["compress", "-l", "9", "--memory-limit", "64MB", "--chunk-size", fits, path_str(&input), "-c"];
-    assert!(output(&s, &again).status.success(), "{fits} does fit");
-    let told = ends(&s, 2, &["decompress", "-c", "--memory-limit", "1MB", path_str(&out)]);
+    assert!(s.output(&again).status.success(), "{fits} does fit");
+    let told = s.ends(2, &["decompress", "-c", "--memory-limit", "1MB", path_str(&out)]);
     assert!(told.contains("1 MiB are allowed"), "{told}");
     // A few bytes need little, whatever the level would take for many.
     let small = packed(&s, b"a few bytes", &["-a", "xz", "-l", "6", "--container", "cmc"]);

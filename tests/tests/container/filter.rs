@@ -63,7 +63,7 @@ fn salvage_gets_all_but_what_is_lost() {
     spoil(&mut bytes, &place);
     let heavy = s.file("heavy.cmc", &bytes);
     let out = s.path("rest");
-    let told = output(&s, &["salvage", path_str(&heavy), "-o", path_str(&out)]);
+    let told = s.output(&["salvage", path_str(&heavy), "-o", path_str(&out)]);
     assert_eq!(told.status.code(), Some(4), "{}", stderr(&told));
     let left = [&data[..place.raw], &data[place.raw + place.raw_len..]].concat();
     assert!(fs::read(&out).expect("rest") == left);
@@ -106,7 +106,7 @@ fn a_name_that_promises_another_format_is_refused() {
     let dir = s.dir("out");
     let refuse = |arguments: &[&str]| {
         let all = [&["compress", path_str(&input)], arguments].concat();
-        let told = ends(&s, 2, &all);
+        let told = s.ends(2, &all);
         assert_eq!(names(&dir), [""; 0], "{told}");
         told
     };
@@ -167,7 +167,7 @@ fn an_unknown_filter_needs_a_later_version() {
         &["salvage", path_str(&file), "-o", path_str(&out)],
         &["export", path_str(&file), "-o", path_str(&out)],
     ] {
-        let output = output(&s, arguments);
+        let output = s.output(arguments);
         let told = stderr(&output);
         assert!(
             !output.status.success() && told.contains("filter 77 of chunk 0 needs a later version"),

@@ -18,7 +18,7 @@ fn containers(s: &Scratch, data: &[u8], parity: &str) -> Vec<(String, PathBuf)> 
 
 /// What `verify` says of the file, and its exit code.
 fn verify(s: &Scratch, file: &Path, more: &[&str]) -> (i32, Value) {
-    let output = output(s, &[&["verify", "--json", path_str(file)], more].concat());
+    let output = s.output(&[&["verify", "--json", path_str(file)], more].concat());
     let reports: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     (output.status.code().expect("a code"), reports[0].clone())
 }
@@ -61,7 +61,7 @@ fn light_damage_is_told_and_repaired_bit_for_bit() {
             assert_eq!((code, &report["condition"]), (3, &json!("mendable")), "{name}: {report}");
             assert_eq!(report["lost"], json!([]), "{name}");
             let text =
-                String::from_utf8_lossy(&output(&s, &["verify", path_str(&damaged)]).stdout).into_owned();
+                String::from_utf8_lossy(&s.output(&["verify", path_str(&damaged)]).stdout).into_owned();
             assert!(text.contains("chunk 1 (bytes 65536..131072 of the original)"), "{text}");
             assert!(text.contains("clipsmaster-host repair"), "the remedy: {text}");
             // Reading mends on the way, and says so.
@@ -91,18 +91,17 @@ fn heavy_damage_costs_what_it_hit() {
         assert_eq!((code, &report["condition"]), (3, &json!("partial")), "{name}: {report}");
         assert_eq!(report["lost"], json!([[lost.start, lost.end]]), "{name}");
         let out = s.path(&format!("out-{name}"));
-        let told = ends(&s, 3, &["repair", path_str(&damaged), "-o", path_str(&out)]);
+        let told = s.ends(3, &["repair", path_str(&damaged), "-o", path_str(&out)]);
         assert!(told.contains("salvage") && !out.exists(), "{name}: {told}");
         let left = [&data[..lost.start], &data[lost.end..]].concat();
         let mut filled = data.clone();
         filled[lost.clone()].fill(0);
         for (zeros, skip, expected) in [(&[][..], "skip", &left), (&["--zeros"], "zero", &filled)] {
             let salvage = ["salvage", "-f", path_str(&damaged), "-o", path_str(&out)];
-            let told = ends(&s, 4, &[&salvage, zeros].concat());
+            let told = s.ends(4, &[&salvage, zeros].concat());
             assert!(told.contains("partial") && told.contains("chunk 2 is lost"), "{name}: {told}");
             assert!(fs::read(&out).expect("output") == *expected, "{name}");
-            let told = ends(
-                &s,
+            let told = s.ends(
                 4,
                 &["decompress", "-f", "--on-damage", skip, path_str(&damaged), "-o", path_str(&out)],
             );
@@ -111,7 +110,7 @@ fn heavy_damage_costs_what_it_hit() {
         }
         let dir = s.dir(&format!("empty-{name}"));
         let to = dir.join("out");
-        let told = ends(&s, 3, &["decompress", path_str(&damaged), "-o", path_str(&to)]);
+        let told = s.ends(3, &["decompress", path_str(&damaged), "-o", path_str(&to)]);
         assert!(told.contains("--on-damage skip") && told.contains(path_str(&damaged)), "{name}: {told}");
         assert_eq!(names(&dir), [""; 0], "{name}");
         let piped = pipe(s.command(&["decompress", "--on-damage", "skip", "-o", path_str(&to)]), &bytes);
@@ -127,10 +126,10 @@ fn the_file_itself_is_never_the_output() {
     let path = s.file("data.zst", &packed(&s, &text(1000), &[]));
     let before = fs::read(&path).expect("container");
     for verb in ["repair", "salvage", "export"] {
-        let told = ends(&s, 2, &[verb, "--force", path_str(&path), "-o", path_str(&path)]);
+        let told = s.ends(2, &[verb, "--force", path_str(&path), "-o", path_str(&path)]);
         assert!(told.contains("is the input itself"), "{verb}: {told}");
         let there = s.file("there.zst", b"theirs");
-        let told = ends(&s, 1, &[verb, path_str(&path), "-o", path_str(&there)]);
+        let told = s.ends(1, &[verb, path_str(&path), "-o", path_str(&there)]);
         assert!(told.contains("--force") && fs::read(&there).expect("theirs") == b"theirs", "{verb}: {told}");
     }
     assert!(fs::read(&path).expect("container") == before);
@@ -141,19 +140,19 @@ fn what_is_no_compressed_file_is_told() {
     let s = scratch();
     let text = s.file("notes.txt", b"just a text, and long enough to be looked at\n");
     for verb in ["info", "verify"] {
-        let told = ends(&s, 3, &[verb, path_str(&text)]);
+        let told = s.ends(3, &[verb, path_str(&text)]);
         assert!(told.contains("notes.txt"), "{verb}: {told}");
     }
     for verb in ["repair", "salvage", "export"] {
         let out = s.path("out.zst");
-        let told = ends(&s, 3, &[verb, path_str(&text), "-o", path_str(&out)]);
+        let told = s.ends(3, &[verb, path_str(&text), "-o", path_str(&out)]);
         assert!(told.contains("notes.txt") && !out.exists(), "{verb}: {told}");
     }
     let missing = s.path("missing");
     for verb in ["info", "verify"] {
-        assert!(ends(&s, 1, &[verb, path_str(&missing)]).contains("No such file"));
+        assert!(s.ends(1, &[verb, path_str(&missing)]).contains("No such file"));
     }
-    assert!(ends(&s, 2, &["verify", path_str(&s.dir("folder"))]).contains("no regular file"));
+    assert!(s.ends(2, &["verify", path_str(&s.dir("folder"))]).contains("no regular file"));
 }
 
 /// Programs rely on these names; more may come.

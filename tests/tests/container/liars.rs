@@ -35,9 +35,9 @@ fn a_lying_encoder_is_caught_where_frames_are_verified() {
     }
     // Without it the file says what it should hold, and reading tells.
     succeeds(lying(&s, LIAR, &compress));
-    let told = ends(&s, 3, &["decompress", "-c", path_str(&to)]);
+    let told = s.ends(3, &["decompress", "-c", path_str(&to)]);
     assert!(told.contains("chunk 0"), "{told}");
-    ends(&s, 3, &["verify", "--deep", path_str(&to)]);
+    s.ends(3, &["verify", "--deep", path_str(&to)]);
 }
 
 fn succeeds(mut command: Command) -> Output {

@@ -23,7 +23,7 @@ use std::{
     process::{Command, Output, Stdio},
     thread,
 };
-use support::{Scratch, stderr, text};
+use support::{Scratch, noise, stderr, text};
 
 const PLUGINS: [&str; 9] =
     ["store", "zstd", "lz4", "lz4_liblz4", "gzip", "gzip_libdeflate", "bzip2", "lzma", "snappy"];
@@ -53,17 +53,6 @@ fn scratch() -> Scratch {
     scratch
 }
 
-fn output(scratch: &Scratch, arguments: &[&str]) -> Output {
-    scratch.command(arguments).output().expect("the command runs")
-}
-
-/// Runs the command, which must end with `code`; its standard error.
-fn ends(scratch: &Scratch, code: i32, arguments: &[&str]) -> String {
-    let output = output(scratch, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-    stderr(&output)
-}
-
 /// Sends `input` through a command.
 fn pipe(mut command: Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -89,7 +78,7 @@ fn packed(scratch: &Scratch, data: &[u8], options: &[&str]) -> Vec<u8> {
 
 /// Decompresses the file, which must succeed.
 fn unpacked(scratch: &Scratch, file: &Path) -> Vec<u8> {
-    let output = output(scratch, &["decompress", "-c", path_str(file)]);
+    let output = scratch.output(&["decompress", "-c", path_str(file)]);
     assert!(output.status.success(), "{}: {}", file.display(), stderr(&output));
     output.stdout
 }
@@ -103,18 +92,6 @@ fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|n| n.to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-/// Bytes that no codec makes smaller, the same on every machine.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 /// Text with noise in it: chunks of both kinds.

@@ -5,7 +5,7 @@ use crate::*;
 const CHUNK: usize = 64 << 10;
 
 fn range(s: &Scratch, file: &Path, range: &str) -> Vec<u8> {
-    let output = output(s, &["decompress", "-c", "--range", range, path_str(file)]);
+    let output = s.output(&["decompress", "-c", "--range", range, path_str(file)]);
     assert!(output.status.success(), "{range}: {}", stderr(&output));
     output.stdout
 }
@@ -49,7 +49,7 @@ fn what_cannot_be_had_by_range_is_told() {
     let data = text(100_000);
     let file = s.file("data.zst", &packed(&s, &data, &["--chunk-size", "64KB"]));
     let ask = |code, range: &str, file: &Path| {
-        ends(&s, code, &["decompress", "-c", "--range", range, path_str(file)])
+        s.ends(code, &["decompress", "-c", "--range", range, path_str(file)])
     };
     let told = ask(2, "100001..", &file);
     assert!(told.contains("100001.. is not within the original's 100000 bytes"), "{told}");
@@ -83,7 +83,7 @@ fn a_range_reads_no_more_than_it_needs() {
     let (start, end) = (places[4].raw, places[4].raw + places[4].raw_len);
     assert!(range(&s, &damaged, &format!("{start}..{end}")) == data[start..end]);
     let told =
-        ends(&s, 3, &["decompress", "-c", "--range", &format!("{}..{end}", start - 1), path_str(&damaged)]);
+        s.ends(3, &["decompress", "-c", "--range", &format!("{}..{end}", start - 1), path_str(&damaged)]);
     assert!(told.contains("chunk 3 is lost"), "{told}");
     let Some(mut strace) = tool("strace") else { return };
     let command = s.command(&["decompress", "-c", "--range", "5000000..5000100", path_str(&file)]);

@@ -83,7 +83,7 @@ fn other_tools_frames_may_stand_beside_a_container() {
             let cut_file = s.file(&format!("cut.{extension}"), &after[..cut]);
             let piped = pipe(s.command(&["decompress"]), &after[..cut]);
             assert_eq!(piped.status.code(), Some(3), "{algorithm}: {}", stderr(&piped));
-            let read = output(&s, &["decompress", "-c", path_str(&cut_file)]);
+            let read = s.output(&["decompress", "-c", path_str(&cut_file)]);
             let is_mended = read.status.success() && read.stdout == one && cut == ours.len() - 3;
             assert!(
                 is_mended || read.status.code() == Some(3),
@@ -104,10 +104,10 @@ fn damage_in_one_of_several_is_not_passed_over() {
         all[at..at + 20].iter_mut().for_each(|byte| *byte ^= 0x33);
         let file = s.file("all.zst", &all);
         let dir = s.dir(which);
-        ends(&s, 3, &["decompress", path_str(&file), "-o", path_str(&dir.join("out"))]);
+        s.ends(3, &["decompress", path_str(&file), "-o", path_str(&dir.join("out"))]);
         assert_eq!(names(&dir), [""; 0], "{which}");
         assert_eq!(pipe(s.command(&["decompress"]), &all).status.code(), Some(3), "{which}");
-        ends(&s, 3, &["verify", path_str(&file)]);
+        s.ends(3, &["verify", path_str(&file)]);
         let host = open(&s);
         host.decompress_chunked(&all).expect_err("damaged");
         let input = Cursor::new(all.clone());
@@ -145,7 +145,7 @@ fn a_container_within_a_container_is_what_comes_out() {
             }
             // More is gone than can be mended: whatever comes out, it is not the innermost, with success.
             let half = s.file(&format!("half.{extension}"), &outer[..outer.len() - 600]);
-            let read = output(&s, &["decompress", "-c", path_str(&half)]);
+            let read = s.output(&["decompress", "-c", path_str(&half)]);
             assert!(!read.status.success() || read.stdout == inner, "{what}");
         }
     }
@@ -167,9 +167,9 @@ fn a_container_that_another_tool_packed_is_not_unpacked_twice() {
             assert_eq!(s.json(&["verify", path_str(&file)])[0]["condition"], "intact", "{name}");
             for cut in [1, 4, 8, 20, outer.len() / 2] {
                 let file = s.file(&format!("cut.{extension}"), &outer[..outer.len() - cut]);
-                let read = output(&s, &["decompress", "-c", path_str(&file)]);
+                let read = s.output(&["decompress", "-c", path_str(&file)]);
                 assert_eq!(read.status.code(), Some(3), "{name} around {algorithm}, {cut} bytes short");
-                ends(&s, 3, &["verify", path_str(&file)]);
+                s.ends(3, &["verify", path_str(&file)]);
             }
         }
     }

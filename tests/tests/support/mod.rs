@@ -215,6 +215,19 @@ impl Scratch {
         command
     }
 
+    /// Runs the command.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the command runs")
+    }
+
+    /// Runs the command, which must end with `code`; its standard error.
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        stderr(&output)
+    }
+
     /// Runs the command, which must succeed; its standard output.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         succeed(&mut self.command(arguments))
@@ -284,4 +297,16 @@ pub(crate) fn text(len: usize) -> Vec<u8> {
     }
     text.truncate(len);
     text
+}
+
+/// Bytes that no codec makes smaller, other ones for each seed, the same on every machine.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..len).map(|_| next()).collect()
 }

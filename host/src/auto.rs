@@ -4,6 +4,7 @@
 
 use crate::{
     Compressor, Error, Filter, Host, Likeness, Request, Result, algorithm,
+    benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
     pipeline::default_chunk_bytes,
@@ -13,8 +14,7 @@ use crate::{
         typed,
     },
 };
-use rustix::time::{ClockId, clock_gettime};
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, thread, time::Instant};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, thread};
 
 /// Pieces of a sample, spread over the data.
 const PIECES: u64 = 4;
@@ -397,13 +397,14 @@ impl<'a> Chooser<'a> {
             let mut least = f64::INFINITY;
             for filter in filters {
                 let is_known = |t: &&Trial| t.is_of(&rung.algorithm, rung.level, *filter);
+                let least_mb_s = best.as_ref().map_or(0.0, |(_, mb_s)| *mb_s);
                 if let Some(known) = self.trials.iter().find(is_known) {
-                    best = best.filter(|(_, mb_s)| *mb_s > known.compress_mb_s());
-                    best = best.or_else(|| Some((rung.clone(), known.compress_mb_s())));
+                    if known.compress_mb_s() > least_mb_s {
+                        best = Some((rung.clone(), known.compress_mb_s()));
+                    }
                     least = least.min(known.left());
                     continue;
                 }
-                let least_mb_s = best.as_ref().map_or(0.0, |(_, mb_s)| *mb_s);
                 let Some(trial) = self.trial_within(&compressor, &rung, *filter, data, least_mb_s) else {
                     continue;
                 };
@@ -533,7 +534,7 @@ fn measure(
     runs: Runs,
     buffers: &mut Buffers,
 ) -> Result<Trial> {
-    let clock = Clock::of(compressor);
+    let clock = clock_of(compressor);
     if runs.exact {
         compress(compressor, filter, &data[..data.len() / WARM_UP], clock, buffers)?;
     }
@@ -621,26 +622,8 @@ fn memory_bytes(compressor: &Compressor, filter: Filter, total: u64) -> u64 {
 }
 
 /// Time on the processor, which other work on the machine does not stretch; for devices, time on the wall.
-#[derive(Clone, Copy)]
-struct Clock {
-    wall: Option<Instant>,
-}
-
-impl Clock {
-    fn of(compressor: &Compressor) -> Self {
-        Self { wall: (compressor.hardware() != "cpu").then(Instant::now) }
-    }
-
-    /// In seconds.
-    fn now(self) -> f64 {
-        self.wall.map_or_else(
-            || {
-                let now = clock_gettime(ClockId::ThreadCPUTime);
-                now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-            },
-            |start| start.elapsed().as_secs_f64(),
-        )
-    }
+fn clock_of(compressor: &Compressor) -> Clock {
+    if compressor.hardware() == "cpu" { Clock::Thread } else { Clock::Wall }
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use rustix::time::{ClockId, clock_gettime};
 /// A clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Clock {
+    /// Of all threads of this process.
     Processors,
+    /// Of this thread, which other work on the machine and in this process does not stretch.
+    Thread,
     Wall,
 }
 
@@ -23,6 +26,7 @@ impl Clock {
     pub(crate) fn now(self) -> f64 {
         let time = clock_gettime(match self {
             Self::Processors => ClockId::ProcessCPUTime,
+            Self::Thread => ClockId::ThreadCPUTime,
             Self::Wall => ClockId::Monotonic,
         });
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

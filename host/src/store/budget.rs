@@ -69,6 +69,11 @@ impl Budget {
         self.used().checked_add(bytes).is_some_and(|sum| sum <= self.most(what))
     }
 
+    /// A grant of nothing yet, to be resized.
+    pub(super) fn nothing(self: &Arc<Self>) -> Grant {
+        Grant { budget: Arc::clone(self), bytes: 0 }
+    }
+
     /// Grants `bytes`, where they are free.
     pub(super) fn take(self: &Arc<Self>, bytes: u64, what: For) -> Option<Grant> {
         self.add(bytes, what).then(|| Grant { budget: Arc::clone(self), bytes })

@@ -158,15 +158,12 @@ impl Codecs {
     /// Buffers for chunks of `chunk_bytes`, where they fit into the budget.
     pub(super) fn scratch(&self, chunk_bytes: usize) -> Option<Scratch> {
         let idle = lock(&self.idle).pop();
-        let mut scratch = match idle {
-            Some(scratch) => scratch,
-            None => Scratch {
-                filtered: Vec::new(),
-                out: Vec::new(),
-                back: Vec::new(),
-                grant: self.budget.take(0, For::Work)?,
-            },
-        };
+        let mut scratch = idle.unwrap_or_else(|| Scratch {
+            filtered: Vec::new(),
+            out: Vec::new(),
+            back: Vec::new(),
+            grant: self.budget.nothing(),
+        });
         let bytes = scratch.grant.bytes().max(Scratch::bytes_for(chunk_bytes));
         scratch.grant.resize(bytes, For::Work).then_some(scratch)
     }

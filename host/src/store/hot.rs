@@ -17,13 +17,6 @@ pub(super) struct Hot {
     _share: Grant,
 }
 
-impl Hot {
-    /// To be kept in place of the compressed form.
-    pub(super) fn into_raw(self) -> Raw {
-        self.raw
-    }
-}
-
 /// Which copies there are, roughly in the order in which they were asked for.
 #[derive(Debug)]
 pub(super) struct HotCache {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Host, Result,
     policy::Policies,
-    pressure::{Pressure, Reading, Sources, Watch},
+    pressure::{Reading, Sources, Watch},
     sync::lock,
 };
 use std::{
@@ -70,9 +70,8 @@ impl Inner {
             None => host.policies()?,
         };
         let spill = options.spill_dir.as_deref().map(SpillDir::create).transpose()?;
-        let table = Table::new(&budget).ok_or_else(|| Error::Usage("the budget is too small".into()))?;
         Ok(Self {
-            table,
+            table: Table::new(&budget),
             hot: HotCache::new(hot_bytes),
             codecs: Codecs::new(host, Arc::clone(&budget)),
             budget,
@@ -103,12 +102,12 @@ impl Inner {
 
     pub(super) fn insert(&self, id: &[u8], resource_type: &str, blob: Blob) -> Result<()> {
         let len = blob.len();
-        let policy = self.policies.current().get(resource_type).clone();
+        let policies = self.policies.current();
         let full = |spilling| self.full(id, len as u64, spilling);
         let own = self.room_for(Entry::overhead_bytes(id.len())).ok_or_else(|| full(None))?;
         let content = match repeated(&blob) {
             Some(byte) => Content::Same(byte),
-            None => self.place(blob, &policy).map_err(full)?,
+            None => self.place(blob, policies.get(resource_type)).map_err(full)?,
         };
         let kind = self.kind(resource_type);
         let entry = Entry::new(self.table.next_version(), kind, len, content, own);
@@ -132,7 +131,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn observe(&self) -> Pressure {
+    pub(super) fn observe(&self) {
         let own = Reading {
             used_bytes: self.budget.used(),
             limit_bytes: self.budget.most(For::Keeping),
@@ -142,7 +141,7 @@ impl Inner {
         let system = self.system.as_ref().and_then(Sources::read);
         let tightest = system.filter(|s| s.used_share() > own.used_share()).unwrap_or(own);
         let stalled_percent = system.and_then(|s| s.stalled_percent);
-        self.watch.observe(&Reading { stalled_percent, ..tightest })
+        self.watch.observe(&Reading { stalled_percent, ..tightest });
     }
 
     pub(super) fn stats(&self) -> StoreStats {

@@ -1,8 +1,8 @@
 //! A resource in its compressed form: one frame per chunk, each with the CRC-32 of what it holds.
 
 use super::{
-    budget::{ALLOCATION_BYTES, Budget, For, Grant},
-    codecs::{Chosen, Codec, Codecs, NoCodec, filter_for},
+    budget::{ALLOCATION_BYTES, For, Grant},
+    codecs::{Chosen, Codec, Codecs, NoCodec, Scratch, filter_for},
 };
 use crate::{Error, Filter, Result, buffer, pipeline::Filtering, policy::Policy};
 use std::{ops::Range, sync::Arc};
@@ -59,15 +59,14 @@ pub(super) fn pack(
     raw: &[u8],
     policy: &Policy,
     codecs: &Codecs,
-    budget: &Arc<Budget>,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Packed, NotPacked> {
+    let budget = codecs.budget();
     let most = budget.most_chunk_bytes();
     let bounded = Policy { chunk_bytes: policy.chunk_bytes.clamp(1, most), ..policy.clone() };
     let chosen = codecs.choose(&bounded, raw)?;
     let chunk_bytes = usize::try_from(bounded.chunk_bytes).unwrap_or(usize::MAX);
-    let codec = Arc::clone(&chosen.codec);
-    let _context = codec.work(budget).ok_or(NotPacked::NoRoom)?;
+    let _context = chosen.codec.work(budget).ok_or(NotPacked::NoRoom)?;
     let mut scratch = codecs.scratch(chunk_bytes.min(raw.len())).ok_or(NotPacked::NoRoom)?;
     let count = raw.len().div_ceil(chunk_bytes);
     let record = (size_of::<Packed>() + count * size_of::<Frame>()) as u64 + NAMES_BYTES;
@@ -78,7 +77,7 @@ pub(super) fn pack(
         return Err(NotPacked::NoRoom);
     };
     let mut packed = Packed {
-        codec: Arc::clone(&codec),
+        codec: Arc::clone(&chosen.codec),
         len: raw.len(),
         chunk_bytes,
         frames,
@@ -119,7 +118,7 @@ impl Packed {
         &mut self,
         raw: &[u8],
         chosen: &Chosen,
-        scratch: &mut super::codecs::Scratch,
+        scratch: &mut Scratch,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<(), NotPacked> {
         let most = (raw.len() as f64 * (1.0 - self.policy.min_savings)) as u64;
@@ -138,12 +137,7 @@ impl Packed {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        chunk: &[u8],
-        chosen: &Chosen,
-        scratch: &mut super::codecs::Scratch,
-    ) -> Result<(), NotPacked> {
+    fn add(&mut self, chunk: &[u8], chosen: &Chosen, scratch: &mut Scratch) -> Result<(), NotPacked> {
         let no_memory = |_| NotPacked::NoRoom;
         let compressor = &chosen.codec.compressor;
         let filter = filter_for(chosen.filter, compressor, chunk).map_err(NotPacked::Failed)?;
@@ -185,8 +179,7 @@ impl Packed {
         let start = first * self.chunk_bytes;
         let end = (chunks.end * self.chunk_bytes).min(self.len);
         let len = end.saturating_sub(start);
-        buffer::resize(out, len)
-            .map_err(|_| Error::Usage(format!("there is no memory for {len} decompressed bytes")))?;
+        buffer::resize(out, len).map_err(|_| no_memory(len))?;
         let mut filtered = Vec::new();
         for (number, part) in chunks.zip(out.chunks_mut(self.chunk_bytes)) {
             self.unpack_chunk(number, part, &mut filtered)?;
@@ -200,8 +193,7 @@ impl Packed {
         if *filter == Filter::None {
             return compressor.decode_frame(bytes, out, |out| crc32fast::hash(out) == *crc).map(drop);
         }
-        buffer::resize(filtered, out.len())
-            .map_err(|_| Error::Usage(format!("there is no memory for {} bytes", out.len())))?;
+        buffer::resize(filtered, out.len()).map_err(|_| no_memory(out.len()))?;
         compressor.decode_frame(bytes, filtered, |_| true)?;
         filter.undo(filtered, out);
         if crc32fast::hash(out) == *crc {
@@ -209,6 +201,11 @@ impl Packed {
         }
         Err(Error::Mismatch(format!("chunk {number}: other bytes came out of it than went in")))
     }
+}
+
+/// There is no memory for so many decompressed bytes.
+pub(super) fn no_memory(bytes: usize) -> Error {
+    Error::Usage(format!("there is no memory for {bytes} decompressed bytes"))
 }
 
 /// Reads what `Packed` holds, chunk by chunk.

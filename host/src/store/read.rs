@@ -4,10 +4,11 @@ use super::{
     Blob,
     budget::For,
     inner::{Inner, name, raw},
+    packed::no_memory,
     stats::{Counts, Kind},
     table::{Content, Entry},
 };
-use crate::{Error, Result, buffer, sync::lock};
+use crate::{Error, Result, sync::lock};
 use std::{
     fmt,
     ops::Range,
@@ -123,7 +124,7 @@ impl Inner {
             match &entry.content {
                 Content::Raw(_) => {}
                 Content::Spilled(_) if self.is_roomy() => {
-                    let raw = Content::Raw(hot.into_raw());
+                    let raw = Content::Raw(hot.raw);
                     spilled = Some(std::mem::replace(&mut entry.content, raw));
                 }
                 _ => old = entry.hot.replace(hot),
@@ -152,9 +153,7 @@ impl Inner {
         match &found.content {
             Content::Raw(raw) => out.extend_from_slice(&raw.blob[range]),
             Content::Same(byte) => {
-                buffer::resize(&mut out, 0)
-                    .and_then(|()| out.try_reserve_exact(range.len()))
-                    .map_err(|_| Error::Usage(format!("there is no memory for {} bytes", range.len())))?;
+                out.try_reserve_exact(range.len()).map_err(|_| no_memory(range.len()))?;
                 out.resize(range.len(), *byte);
             }
             Content::Packed(packed) => {
@@ -207,9 +206,19 @@ impl Inner {
         Ok(Some(f(&part)))
     }
 
+    fn is_raw(&self, id: &[u8], version: u64) -> bool {
+        let shard = self.table.read(id);
+        let entry = shard.entries.get(id).filter(|entry| entry.version == version);
+        entry.is_some_and(|entry| matches!(entry.content, Content::Raw(_)))
+    }
+
     pub(super) fn decompress(&self, id: &[u8]) -> Result<bool> {
         loop {
             let Some((blob, _, version)) = self.fetch_version(id)? else { return Ok(false) };
+            // What is as it was inserted needs no more room.
+            if self.is_raw(id, version) {
+                return Ok(true);
+            }
             let bytes = blob.len() as u64;
             let grant = self.room_for(blob.held_bytes()).ok_or_else(|| self.full(id, bytes, None))?;
             // Dropped outside of the lock.

@@ -204,7 +204,9 @@ impl Inner {
         let policy = policies.get(&entry.kind.name);
         let tiers = [Tier::Compress, Tier::Harder, Tier::Spill].into_iter();
         let suiting = tiers.filter(|tier| self.suits(*tier, entry, policy, generation));
-        suiting.map(|tier| (tier, ranked(tier, id, entry, policy, entry.used_ms()))).collect()
+        let used_ms = entry.used_ms();
+        let candidate = || Candidate { id: id.into(), version: entry.version, used_ms };
+        suiting.map(|tier| (tier, (rank(tier, entry, policy, used_ms), candidate()))).collect()
     }
 
     /// Adds them to the lists.
@@ -249,7 +251,7 @@ impl Inner {
             let is_full = listed.len() >= MOST_CANDIDATES;
             let rank = rank(tier, entry, policy, used_ms);
             if !is_full || listed.peek().is_some_and(|(most, _)| rank < *most) {
-                listed.push(ranked(tier, id, entry, policy, used_ms));
+                listed.push((rank, Candidate { id: id.into(), version: entry.version, used_ms }));
             }
             if listed.len() > MOST_CANDIDATES {
                 listed.pop();
@@ -267,16 +269,15 @@ impl Inner {
             }
             Some(_) => false,
         };
-        let has_stronger = || plan::stronger(policy);
         match (tier, &entry.content) {
             (Tier::Compress, Content::Raw(_)) => policy.auto_compress && is_open,
             (Tier::Harder, Content::Raw(_)) => {
                 let is_left = mark == Some(&Skipped::Incompressible);
-                policy.auto_compress && is_left && is_worth_it(entry) && has_stronger().is_some()
+                policy.auto_compress && is_left && is_worth_it(entry) && plan::stronger(policy).is_some()
             }
             (Tier::Harder, Content::Packed(packed)) => {
                 let is_stronger = |s: Policy| !plan::is_same_way(&s, &packed.policy);
-                is_open && packed.left() > POOR && has_stronger().is_some_and(is_stronger)
+                is_open && packed.left() > POOR && plan::stronger(policy).is_some_and(is_stronger)
             }
             (Tier::Spill, Content::Raw(_) | Content::Packed(_)) => self.spill.is_some() && is_worth_it(entry),
             _ => false,
@@ -287,10 +288,6 @@ impl Inner {
 fn rank(tier: Tier, entry: &Entry, policy: &Policy, used_ms: u64) -> Rank {
     let priority = if tier == Tier::Spill { reversed(policy.priority) } else { policy.priority };
     (entry.is_in_use(), Reverse(priority), used_ms)
-}
-
-fn ranked(tier: Tier, id: &[u8], entry: &Entry, policy: &Policy, used_ms: u64) -> Ranked {
-    (rank(tier, entry, policy, used_ms), Candidate { id: id.into(), version: entry.version, used_ms })
 }
 
 /// What there was no room to work on is tried again when a share of its size more is free.

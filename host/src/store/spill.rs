@@ -3,7 +3,7 @@
 use super::{
     budget::{ALLOCATION_BYTES, For, Grant},
     codecs::Codecs,
-    packed::{NotPacked, Reader},
+    packed::{NotPacked, Reader, no_memory},
     table::Content,
 };
 use crate::{
@@ -93,7 +93,6 @@ impl SpillDir {
         len: usize,
         policy: &Policy,
         codecs: &Codecs,
-        mut record: Grant,
     ) -> Result<Spilled, NotPacked> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("{number}.cmc"));
@@ -102,10 +101,8 @@ impl SpillDir {
             Content::Packed(packed) => (Box::new(Reader::new(packed)), packed.codec_for(policy, codecs)?),
             Content::Same(_) | Content::Spilled(_) => return Err(NotPacked::Stopped),
         };
-        let path_bytes = path.as_os_str().len() as u64;
-        if !record.resize(size_of::<Spilled>() as u64 + path_bytes + 2 * ALLOCATION_BYTES, For::Work) {
-            return Err(NotPacked::NoRoom);
-        }
+        let record_bytes = (size_of::<Spilled>() + path.as_os_str().len()) as u64 + 2 * ALLOCATION_BYTES;
+        let record = codecs.budget().take(record_bytes, For::Work).ok_or(NotPacked::NoRoom)?;
         let _context = chosen.codec.work(codecs.budget()).ok_or(NotPacked::NoRoom)?;
         let options = CompressOptions {
             threads: Some(1),
@@ -137,8 +134,7 @@ impl Spilled {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         let mut out = Vec::new();
         let len = range.len();
-        out.try_reserve_exact(len)
-            .map_err(|_| Error::Usage(format!("there is no memory for {len} decompressed bytes")))?;
+        out.try_reserve_exact(len).map_err(|_| no_memory(len))?;
         let is_whole = range == (0..self.len);
         let options = DecompressOptions {
             range: (!is_whole).then_some(range.start as u64..range.end as u64),

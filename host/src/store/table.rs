@@ -151,9 +151,7 @@ impl Shard {
         let held = if is_done { table_bytes(self.entries.capacity()) } else { old };
         self.table.resize(held, For::Work) && is_done
     }
-}
 
-impl Shard {
     /// Gives back most of a table that is nearly empty.
     fn shrink(&mut self) {
         const FEW: usize = 64;
@@ -185,10 +183,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(budget: &Arc<Budget>) -> Option<Self> {
-        let shard = || Some(RwLock::new(Shard { entries: Map::new(), table: budget.take(0, For::Work)? }));
-        let shards = (0..SHARDS).map(|_| shard()).collect::<Option<Vec<_>>>()?;
-        Some(Self { shards, hasher: RandomState::new(), versions: AtomicU64::new(0) })
+    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+        let shard = || RwLock::new(Shard { entries: Map::new(), table: budget.nothing() });
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { shards, hasher: RandomState::new(), versions: AtomicU64::new(0) }
     }
 
     pub(super) fn next_version(&self) -> u64 {

@@ -59,10 +59,10 @@ impl Inner {
         match tier {
             Tier::Compress => {
                 let policy = plan::under(policy, self.watch.level());
-                self.compress(&job(policy), Skipped::Incompressible, goes_on).is_changed()
+                is_changed(&self.compress(&job(policy), Skipped::Incompressible, goes_on))
             }
             Tier::Harder => plan::stronger(policy)
-                .is_some_and(|policy| self.compress(&job(policy), Skipped::Exhausted, goes_on).is_changed()),
+                .is_some_and(|policy| is_changed(&self.compress(&job(policy), Skipped::Exhausted, goes_on))),
             Tier::Spill => {
                 let is_incompressible = mark.is_some_and(|m| {
                     m.generation == generation
@@ -84,7 +84,7 @@ impl Inner {
         let start = Instant::now();
         let free_bytes = self.budget.free();
         let mut pack = || match &job.content {
-            Content::Raw(raw) => pack(&raw.blob, &job.policy, &self.codecs, &self.budget, goes_on),
+            Content::Raw(raw) => pack(&raw.blob, &job.policy, &self.codecs, goes_on),
             Content::Packed(packed) => self.repack(packed, &job.policy, goes_on),
             Content::Same(_) | Content::Spilled(_) => Err(NotPacked::Stopped),
         };
@@ -129,7 +129,7 @@ impl Inner {
         old.unpack(&mut original).map_err(NotPacked::Failed)?;
         let saved = policy.min_savings.max(1.0 - old.left() * (1.0 - policy.min_savings));
         let policy = Policy { min_savings: saved, ..policy.clone() };
-        let packed = pack(&original, &policy, &self.codecs, &self.budget, goes_on);
+        let packed = pack(&original, &policy, &self.codecs, goes_on);
         drop((original, grant));
         packed
     }
@@ -251,8 +251,7 @@ impl Inner {
             self.budget.take(work, For::Work)
         });
         let _grant = grant.ok_or(None)?;
-        let record = self.budget.take(0, For::Work).ok_or(None)?;
-        let spilled = match dir.write(content, len, &policy, &self.codecs, record) {
+        let spilled = match dir.write(content, len, &policy, &self.codecs) {
             Err(NotPacked::Failed(e)) => return Err(Some(e)),
             Err(_) => return Err(None),
             Ok(spilled) => spilled,
@@ -270,7 +269,7 @@ impl Inner {
             return Ok(Content::Raw(raw(blob, grant)));
         }
         if policy.auto_compress
-            && let Ok(packed) = pack(&blob, policy, &self.codecs, &self.budget, &mut || true)
+            && let Ok(packed) = pack(&blob, policy, &self.codecs, &mut || true)
             && (self.budget.has_room(0, For::Keeping) || self.make_room(0, Tier::Spill))
         {
             return Ok(Content::Packed(Arc::new(packed)));
@@ -279,9 +278,8 @@ impl Inner {
             return Ok(Content::Raw(raw(blob, grant)));
         }
         // Larger than the budget: never in memory but as the caller's.
-        let nothing = self.budget.take(0, For::Work).ok_or(None)?;
         let len = blob.len();
-        self.to_file(&Content::Raw(raw(blob, nothing)), len, policy)
+        self.to_file(&Content::Raw(raw(blob, self.budget.nothing())), len, policy)
     }
 
     /// Compresses the resource `id` now, by the policy of `resource_type`, for whoever asked for that.
@@ -320,16 +318,9 @@ impl Inner {
     }
 }
 
-/// What came of compressing.
-trait Changed {
-    /// Whether something about the resource is other than before, if only that it need not be tried again.
-    fn is_changed(&self) -> bool;
-}
-
-impl Changed for Result<Arc<Packed>, NotPacked> {
-    fn is_changed(&self) -> bool {
-        !matches!(self, Err(NotPacked::NoRoom | NotPacked::Stopped))
-    }
+/// Whether something about a resource is other than before it was compressed, if only that it need not be tried again.
+fn is_changed(compressed: &Result<Arc<Packed>, NotPacked>) -> bool {
+    !matches!(compressed, Err(NotPacked::NoRoom | NotPacked::Stopped))
 }
 
 impl Content {

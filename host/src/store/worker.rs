@@ -6,8 +6,7 @@ use super::{
     room::{Candidate, Tier},
     table::{Content, Entry},
 };
-use crate::{Error, Result, policy::Policy, pressure::Pressure, sync::lock};
-use rustix::time::{ClockId, clock_gettime};
+use crate::{Error, Result, benchmark::clock::Clock, policy::Policy, pressure::Pressure, sync::lock};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
@@ -129,7 +128,7 @@ impl Round {
         let _ = rustix::process::nice(NICE);
         self.pace.since = thread_ns();
         while self.breathe() {
-            let pressure = self.observe();
+            let pressure = self.inner.watch.level();
             let has_worked = self.work(pressure);
             if !has_worked {
                 self.inner.codecs.rest();
@@ -153,9 +152,6 @@ impl Round {
                 _ => true,
             };
             let mut due = self.inner.candidates(*tier, idle, is_due);
-            if due.is_empty() {
-                continue;
-            }
             let mut has_worked = false;
             while let Some(candidate) = due.pop() {
                 if !self.breathe() {
@@ -205,7 +201,7 @@ impl Round {
         }
     }
 
-    fn observe(&mut self) -> Pressure {
+    fn observe(&mut self) {
         if self.reloaded.elapsed() >= RELOAD {
             self.reloaded = Instant::now();
             // An invalid file changes nothing; whoever wrote it asks `policy verify`.
@@ -213,9 +209,8 @@ impl Round {
         }
         if self.observed.is_none_or(|at| at.elapsed() >= OBSERVE) {
             self.observed = Some(Instant::now());
-            return self.inner.observe();
+            self.inner.observe();
         }
-        self.inner.watch.level()
     }
 }
 
@@ -238,8 +233,7 @@ fn is_there(inner: &Inner, candidate: &Candidate) -> bool {
 
 /// Processor time of this thread, in nanoseconds.
 fn thread_ns() -> u64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    (Clock::Thread.now() * 1e9) as u64
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub mod selection;
 pub mod size;
 mod spelling;
 pub mod store;
+mod study;
 mod sync;
 mod validate;
 
@@ -73,5 +74,9 @@ pub use regret::{Regret, RegretCell, Sample, Tried};
 pub use selection::{
     Direction, Likeness, Ranking, Request,
     auto::{Choice, Floors, Objective},
+};
+pub use study::{
+    Change, Comparison, MEMCPY, Machine, Measured, Recommendation, Row, STUDY_FORMAT, Speed, Study,
+    StudyData, StudyPlan, policy_proposal,
 };
 pub use validate::{CaseResult, Outcome};

@@ -49,7 +49,7 @@ pub fn machine_key(device: &str) -> String {
 }
 
 /// Model of the processor.
-fn processor() -> String {
+pub(crate) fn processor() -> String {
     cpuinfo(&["model name", "CPU part"])
 }
 
@@ -369,24 +369,24 @@ pub(crate) fn placed(buffer: &mut [u8], number: usize) -> &mut [u8] {
 }
 
 /// Middle value (the upper one of two).
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Growth of the resident set, by the kernel's high-water mark (proc(5): `VmHWM`, reset by writing 5 to
 /// `clear_refs`).
-struct PeakMemory {
+pub(crate) struct PeakMemory {
     before: u64,
 }
 
 impl PeakMemory {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let _ = fs::write("/proc/self/clear_refs", "5");
         Self { before: status_bytes("VmRSS:") }
     }
 
-    fn growth(&self) -> u64 {
+    pub(crate) fn growth(&self) -> u64 {
         status_bytes("VmHWM:").saturating_sub(self.before)
     }
 }

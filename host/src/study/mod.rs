@@ -5,14 +5,14 @@
 //! thread with an instance of its own that is kept.
 
 mod compare;
-mod data;
 mod measure;
 mod plan;
 mod recommend;
+mod work;
 
 pub use compare::{Change, Comparison};
 pub use plan::{StudyData, StudyPlan};
-pub use recommend::Recommendation;
+pub use recommend::{Recommendation, policy_proposal};
 
 use serde::{Deserialize, Serialize};
 

@@ -71,8 +71,10 @@ pub(crate) enum Command {
     ListPlugins(ListArguments),
     /// Tell which implementation serves a request best, and why
     BestHardware(BestArguments),
-    /// Measure what the hardware of this machine does
+    /// Measure implementations on files or built-in data: speed both ways, ratio, memory
     Bench(BenchArguments),
+    /// Tell the best algorithm, level and implementation for each file, by measuring
+    Recommend(RecommendArguments),
     /// Measure how much time the choices made here cost against the best ones
     #[command(
         after_help = "Times are the fastest of several runs, all candidates in turns. KEPT is the share of the promised ratio that \
@@ -144,17 +146,87 @@ pub(crate) struct BestArguments {
     pub explain: bool,
 }
 
+/// What `bench` and `recommend` measure.
+#[derive(Args, Debug)]
+pub(crate) struct StudyArguments {
+    /// Data to measure with; without any, six kinds of built-in data
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only this algorithm (may be repeated)
+    #[arg(short, long)]
+    pub algorithm: Vec<String>,
+    /// Only this implementation (may be repeated)
+    #[arg(long, value_name = "ID")]
+    pub implementation: Vec<String>,
+    /// Level, of each implementation its own (may be repeated) [default: the lowest below zero, 1, the default one, 9 and 19]
+    #[arg(short, long, allow_negative_numbers = true)]
+    pub level: Vec<i32>,
+    /// Bytes compressed at once (may be repeated) [default: 64KB and 1MB]; with --hardware, bytes of built-in data [default: 50MB]
+    #[arg(short, long, value_parser = size::parse, value_name = "BYTES")]
+    pub size: Vec<u64>,
+    /// Most bytes of each file to measure with: pieces from all over it [default: 4MB]
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub sample: Option<u64>,
+    /// Default levels only, pieces of 1 MiB, one thread, short runs
+    #[arg(long)]
+    pub quick: bool,
+    /// Shortest time to measure each direction for, in seconds [default: 0.12]
+    #[arg(long, value_name = "S")]
+    pub min_time: Option<f64>,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
-    /// Compare hardware: all healthy implementations on each, at their default levels
-    #[arg(long)]
+    #[command(flatten)]
+    pub what: StudyArguments,
+    /// Threads, e.g. 1,2,4 [default: one, and one on each processor]
+    #[arg(short = 'T', long, value_name = "N", value_delimiter = ',')]
+    pub threads: Vec<std::num::NonZero<usize>>,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    pub csv: bool,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Compare with what an earlier `bench --json` printed: ratios, and what lies outside noise
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write everything as one page (HTML) with pictures
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Replace an existing report
+    #[arg(short, long)]
+    pub force: bool,
+    /// Compare hardware: all healthy implementations on each, at their default levels, as files are compressed
+    #[arg(long, conflicts_with_all = ["files", "algorithm", "implementation", "level", "sample", "quick", "min_time", "threads", "csv", "markdown", "baseline", "report"])]
     pub hardware: bool,
-    /// Bytes of built-in data
-    #[arg(short, long, value_parser = size::parse, default_value = "50MB", value_name = "BYTES")]
-    pub size: u64,
-    /// Runs of each, in both directions
-    #[arg(short, long, default_value_t = HARDWARE_BENCHMARK_ITERATIONS, value_name = "N")]
+    /// With --hardware: runs of each, in both directions
+    #[arg(short, long, default_value_t = HARDWARE_BENCHMARK_ITERATIONS, value_name = "N", requires = "hardware")]
     pub iterations: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecommendArguments {
+    #[command(flatten)]
+    pub what: StudyArguments,
+    /// Of an earlier `bench --json`, instead of measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "algorithm", "implementation", "level", "size", "sample", "quick", "min_time"])]
+    pub from: Option<PathBuf>,
+    /// Only for this objective [default: all three; balanced for --write-policy]
+    #[arg(long, value_enum)]
+    pub objective: Option<Aim>,
+    /// Least speed of decompression on one thread, e.g. 200MB/s
+    #[arg(long, value_parser = size::parse_speed, value_name = "SPEED")]
+    pub min_decompress_speed: Option<f64>,
+    /// Most memory that compressing or decompressing takes on one thread, e.g. 64MB
+    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
+    pub max_memory: Option<u64>,
+    /// Write a policy file that proposes this: a type for each file, named as the file is up to the first point
+    #[arg(long, value_name = "FILE")]
+    pub write_policy: Option<PathBuf>,
+    /// Replace an existing policy file
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 #[derive(Args, Debug)]

@@ -76,6 +76,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::ListPlugins(a) => commands::list_plugins::run(common, a),
         Command::BestHardware(a) => commands::best_hardware::run(common, a),
         Command::Bench(a) => commands::bench::run(common, a),
+        Command::Recommend(a) => commands::recommend::run(common, a),
         Command::Regret(a) => commands::regret::run(common, a),
         Command::StoreSim(a) => commands::store_sim::run(common, a),
         Command::Compress(a) => commands::compress::run(common, a),

@@ -13,15 +13,18 @@ pub(crate) mod info;
 pub(crate) mod list_plugins;
 pub(crate) mod plugins;
 pub(crate) mod policy;
+pub(crate) mod recommend;
 pub(crate) mod regret;
 pub(crate) mod repair;
 pub(crate) mod salvage;
 pub(crate) mod store_sim;
+mod study;
 pub(crate) mod validate;
 pub(crate) mod verify;
 
 use crate::{Failure, arguments::Common, progress::HostProgress};
-use clipsmaster_host::Host;
+use clipsmaster_host::{Error, Host, pipeline::OutputFile};
+use std::{io::Write, path::Path};
 
 /// Opens the host, with progress while plugins are proven.
 fn open(common: &Common) -> Result<Host, Failure> {
@@ -35,4 +38,12 @@ fn open_measured(common: &Common) -> Result<Host, Failure> {
     let progress = HostProgress::new(common);
     host.measure_missing(&|p| progress.show(p))?;
     Ok(host)
+}
+
+/// Writes a text to a file, whole or not at all.
+fn write_file(path: &Path, force: bool, text: &str) -> Result<(), Failure> {
+    let mut file = OutputFile::create(path, force)?;
+    file.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
+    file.publish(None)?;
+    Ok(())
 }

@@ -1,30 +1,32 @@
 //! `bench --hardware`: what each hardware does with a larger piece of data.
 
-use super::open;
 use crate::{
     Failure, Outcome,
     arguments::{BenchArguments, Common},
+    commands::open,
     print, print_json,
     progress::HostProgress,
     table::{Align, Table},
 };
-use clipsmaster_host::{HardwareFigures, size};
+use clipsmaster_host::{HARDWARE_BENCHMARK_BYTES, HardwareFigures, size};
 use std::collections::BTreeMap;
 
 pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
-    if !arguments.hardware {
-        return Err(Failure::usage("bench measures hardware only so far: use `bench --hardware`"));
-    }
-    let bytes = usize::try_from(arguments.size).map_err(|_| Failure::usage("--size is too large"))?;
+    let bytes = match arguments.what.size[..] {
+        [] => HARDWARE_BENCHMARK_BYTES,
+        [bytes] => usize::try_from(bytes).map_err(|_| Failure::usage("--size is too large"))?,
+        _ => return Err(Failure::usage("bench --hardware takes one --size")),
+    };
+    let iterations = arguments.iterations;
     let host = open(common)?;
     let figures = {
         let progress = HostProgress::new(common);
-        host.benchmark_hardware_with(bytes, arguments.iterations, &|p| progress.show(p))?
+        host.benchmark_hardware_with(bytes, iterations, &|p| progress.show(p))?
     };
-    if common.json { print_json(&figures) } else { print(&text(&figures, arguments)) }
+    if common.json { print_json(&figures) } else { print(&text(&figures, bytes, iterations)) }
 }
 
-fn text(all: &BTreeMap<String, HardwareFigures>, arguments: &BenchArguments) -> String {
+fn text(all: &BTreeMap<String, HardwareFigures>, bytes: usize, iterations: u32) -> String {
     if all.is_empty() {
         return "no plugins found; `clipsmaster-host doctor` shows the folders searched\n".into();
     }
@@ -55,10 +57,7 @@ fn text(all: &BTreeMap<String, HardwareFigures>, arguments: &BenchArguments) -> 
             text.push_str(&format!("  {}: {}\n", missing.implementation, missing.reason));
         }
     }
-    let size = size::binary(arguments.size);
-    text.push_str(&format!(
-        "\nmedians of {} with {size} of the built-in data, all processors\n",
-        arguments.iterations
-    ));
+    let size = size::binary(bytes as u64);
+    text.push_str(&format!("\nmedians of {iterations} with {size} of the built-in data, all processors\n"));
     text
 }

@@ -1,0 +1,44 @@
+//! `bench`: what implementations do with files or built-in data.
+
+mod hardware;
+mod tables;
+
+use super::study::measure;
+use crate::{
+    Outcome,
+    arguments::{BenchArguments, Common},
+    print, print_json,
+};
+use clipsmaster_host::{Comparison, Study};
+use serde::Serialize;
+
+/// What `--json` prints: a study, which a later `--baseline` reads, and how it compares with an earlier one.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    study: &'a Study,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Comparison>,
+}
+
+pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
+    if arguments.hardware {
+        return hardware::run(common, arguments);
+    }
+    // Before minutes of measuring.
+    let baseline = arguments.baseline.as_deref().map(Study::load).transpose()?;
+    let threads = arguments.threads.iter().map(|n| n.get()).collect();
+    let study = measure(common, &arguments.what, threads)?;
+    let comparison = baseline.map(|before| study.compare(&before));
+    if common.json {
+        print_json(&Answer { study: &study, comparison: comparison.as_ref() })
+    } else if arguments.csv {
+        print(&tables::csv(&study))
+    } else if let Some(comparison) = comparison.filter(|_| !arguments.markdown) {
+        print(&(tables::text(&study) + "\n" + &tables::changes(&comparison)))
+    } else if arguments.markdown {
+        print(&tables::markdown(&study))
+    } else {
+        print(&tables::text(&study))
+    }
+}

@@ -1,0 +1,157 @@
+//! Runs a [`StudyPlan`]: cell by cell, and in each all entrants in turns, so that slow moments of the machine meet all alike.
+
+use super::{
+    MEMCPY, Machine, Measured, Row, STUDY_FORMAT, Speed, Study, StudyPlan,
+    plan::Entrant,
+    work::{Cell, Copier, LONG_RUN_S, Timing},
+};
+use crate::{Host, Progress, ProgressFn, Result, benchmark};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// How often each entrant's turn comes in a cell.
+const TURNS: u32 = 3;
+
+impl Host {
+    /// Measures what `plan` says, in this process, telling `progress` what is measured. What fails on the way is told in
+    /// [`Study::skipped`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) for a plan that makes no sense, with the names there are; [`Error::Io`](crate::Error::Io) when data cannot be read.
+    pub fn study(&self, plan: &StudyPlan, progress: ProgressFn<'_>) -> Result<Study> {
+        let (entrants, mut skipped) = plan.entrants(&self.snapshot())?;
+        let cells = cells(plan);
+        let total = cells.len() * entrants.len();
+        let mut rows = Vec::new();
+        for (done, (data, piece, threads)) in cells.iter().copied().enumerate() {
+            let data = &plan.data[data];
+            let sample = data.sample(piece, plan.sample_bytes)?;
+            let pieces: Vec<&[u8]> = sample.chunks(piece as usize).collect();
+            let tell = |number: usize, entrant: &Entrant| {
+                let name = format!("{} {}", entrant.info.implementation(), entrant.level);
+                progress(Progress::Measuring { done: done * entrants.len() + number, total, name });
+            };
+            let cell = Cell::new(&pieces, threads);
+            let mut found = in_turns(&cell, &entrants, plan.min_time_s, &tell, &mut skipped);
+            for row in &mut found {
+                (row.data, row.piece_bytes) = (data.name.clone(), piece);
+            }
+            rows.append(&mut found);
+        }
+        let measured = |d: &super::StudyData| {
+            let longest = plan.piece_bytes.iter().copied().max().unwrap_or_default();
+            let sampled_bytes = d.bytes.min(plan.sample_bytes.max(longest));
+            Measured { name: d.name.clone(), bytes: d.bytes, sampled_bytes }
+        };
+        skipped.dedup();
+        Ok(Study {
+            format: STUDY_FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            taken: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            machine: Machine::this(),
+            min_time_s: plan.min_time_s,
+            data: plan.data.iter().map(measured).collect(),
+            rows,
+            skipped,
+        })
+    }
+}
+
+impl Machine {
+    /// The one that this runs on.
+    pub fn this() -> Self {
+        let uname = rustix::system::uname();
+        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+        let (system, release, machine) =
+            (text(uname.sysname()), text(uname.release()), text(uname.machine()));
+        let info = rustix::system::sysinfo();
+        Self {
+            processor: benchmark::processor(),
+            processors: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            memory_bytes: info.totalram * u64::from(info.mem_unit),
+            system: format!("{system} {release} {machine}"),
+        }
+    }
+}
+
+/// Number of the data, bytes of a piece, and threads, of each cell. Data shorter than a piece is one piece.
+fn cells(plan: &StudyPlan) -> Vec<(usize, u64, usize)> {
+    let mut cells = Vec::new();
+    for (number, data) in plan.data.iter().enumerate() {
+        let pieces: BTreeSet<u64> = plan.piece_bytes.iter().map(|p| (*p).min(data.bytes)).collect();
+        let threads: BTreeSet<usize> = plan.threads.iter().copied().collect();
+        cells.extend(pieces.iter().flat_map(|p| threads.iter().map(move |t| (number, *p, *t))));
+    }
+    cells
+}
+
+/// One cell of all entrants, and of memcpy.
+fn in_turns(
+    cell: &Cell<'_>,
+    entrants: &[Entrant],
+    min_time_s: f64,
+    tell: &dyn Fn(usize, &Entrant),
+    skipped: &mut Vec<String>,
+) -> Vec<Row> {
+    let budget_s = min_time_s / f64::from(TURNS);
+    let mut copies = Timing::default();
+    let mut running: Vec<Option<(Row, Timing, Timing)>> = vec![None; entrants.len()];
+    let mut is_over = vec![false; entrants.len()];
+    for turn in 0..TURNS {
+        copies.add(Copier::new(cell).times(cell, budget_s));
+        for (number, entrant) in entrants.iter().enumerate() {
+            if is_over[number] {
+                continue;
+            }
+            if turn == 0 {
+                tell(number, entrant);
+            }
+            let done = cell.visit(entrant, budget_s, turn == 0);
+            match done {
+                Ok(visit) => {
+                    let (_, compress, decompress) = running[number]
+                        .get_or_insert_with(|| (visit.row.clone(), Timing::default(), Timing::default()));
+                    is_over[number] = visit.compress.longest() > LONG_RUN_S;
+                    compress.add(visit.compress);
+                    decompress.add(visit.decompress);
+                }
+                Err(why) => {
+                    is_over[number] = true;
+                    running[number] = None;
+                    let (id, level) = (entrant.info.implementation(), entrant.level);
+                    skipped.push(format!("{id} level {level}: {why}"));
+                }
+            }
+        }
+    }
+    let bytes = cell.bytes();
+    let copies = copies.speed(bytes);
+    let limit = Row { compress: copies, decompress: copies, ..cell.limit() };
+    let measured = running.into_iter().flatten();
+    let rows = measured.map(|(row, compress, decompress)| Row {
+        compress: compress.speed(bytes),
+        decompress: decompress.speed(bytes),
+        ..row
+    });
+    std::iter::once(limit).chain(rows).collect()
+}
+
+impl Row {
+    /// Whether this is the limit, and no implementation.
+    pub fn is_limit(&self) -> bool {
+        self.algorithm == MEMCPY
+    }
+}
+
+impl Timing {
+    /// The median speed of runs over `bytes` bytes.
+    fn speed(&self, bytes: u64) -> Speed {
+        let mut runs = self.runs_s.clone();
+        let median = benchmark::median(&mut runs).max(f64::MIN_POSITIVE);
+        let mut deviations: Vec<f64> = runs.iter().map(|r| (r - median).abs()).collect();
+        let deviation = benchmark::median(&mut deviations) / median;
+        Speed { mb_s: bytes as f64 / 1e6 / median, deviation, runs: runs.len() as u32 }
+    }
+}

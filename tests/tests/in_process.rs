@@ -2,8 +2,9 @@
 
 mod support;
 
-use clipsmaster_host::{Error, Host, Request};
+use clipsmaster_host::{Error, Host, MEMCPY, Objective, Request, StudyData, StudyPlan};
 use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 use support::{Scratch, text};
 
 const HEADER_BYTES: usize = 8;
@@ -83,4 +84,53 @@ fn a_bad_codec_is_refused_with_the_case_it_failed() {
     assert!(host.list().is_empty());
     let unknown = host.compress_data(b"text", "xor").expect_err("not registered");
     assert!(matches!(unknown, Error::UnknownAlgorithm { .. }), "{unknown:?}");
+}
+
+static LIES: AtomicBool = AtomicBool::new(false);
+
+/// Keeps the contract, until it is told to lie.
+struct Turncoat(Xor<0x5a>);
+
+impl Codec for Turncoat {
+    const DESCRIPTOR: Descriptor = Descriptor::new("turncoat", "own");
+
+    fn open(level: i32, options: &Options) -> Result<Self> {
+        Xor::open(level, options).map(Self)
+    }
+
+    fn compress_bound(&self, len: usize) -> usize {
+        self.0.compress_bound(len)
+    }
+
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        self.0.compress(src, dst)
+    }
+
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        let len = self.0.decompress(src, dst)?;
+        if let Some(first) = dst[..len].first_mut().filter(|_| LIES.load(Ordering::Relaxed)) {
+            *first ^= 1;
+        }
+        Ok(len)
+    }
+}
+
+#[test]
+fn what_gives_other_bytes_back_has_no_row_and_is_told() {
+    let s = Scratch::new();
+    s.plugins(&["store"]);
+    let host = Host::open(s.config()).expect("a host");
+    host.register::<Turncoat>("turncoat", "1").expect("it is good still");
+    LIES.store(true, Ordering::Relaxed);
+    let plan = StudyPlan {
+        algorithms: vec!["turncoat".into(), "store".into()],
+        ..StudyPlan::quick(vec![StudyData::of("text", text(50_000))])
+    };
+    let study = host.study(&plan, &|_| {}).expect("a study");
+    let names: Vec<&str> = study.rows.iter().map(|r| r.implementation.as_str()).collect();
+    assert_eq!(names, [MEMCPY, "store/cpu/copy"]);
+    let [why] = &study.skipped[..] else { panic!("{:?}", study.skipped) };
+    assert!(why.starts_with("turncoat/cpu/own level 0: other bytes came back"), "{why}");
+    let best = host.get_recommended_algorithm(&text(50_000), Objective::Ratio).expect("a recommendation");
+    assert_eq!((best.algorithm.as_str(), best.implementation), ("store", None), "nothing else is installed");
 }

@@ -7,10 +7,13 @@ use crate::{
     print, print_json,
     table::{Align, Table},
 };
-use clipsmaster_host::{Floors, Objective, Recommendation, Study, policy_proposal, size};
+use clipsmaster_host::{Error, Floors, Objective, Recommendation, Study, policy_proposal, size};
 use std::io::{self, Write};
 
 pub(crate) fn run(common: &Common, arguments: &RecommendArguments) -> Outcome {
+    if let Some(path) = arguments.write_policy.as_ref().filter(|p| p.exists() && !arguments.force) {
+        return Err(Error::Exists(path.clone()).into());
+    }
     let study = match &arguments.from {
         Some(path) => Study::load(path)?,
         None => measure(common, &arguments.what, vec![1])?,

@@ -1,15 +1,16 @@
 //! `bench`: what implementations do with files or built-in data.
 
 mod hardware;
+mod report;
 mod tables;
 
-use super::study::measure;
+use super::{study::measure, write_file};
 use crate::{
     Outcome,
     arguments::{BenchArguments, Common},
     print, print_json,
 };
-use clipsmaster_host::{Comparison, Study};
+use clipsmaster_host::{Comparison, Error, Study};
 use serde::Serialize;
 
 /// What `--json` prints: a study, which a later `--baseline` reads, and how it compares with an earlier one.
@@ -27,8 +28,14 @@ pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
     }
     // Before minutes of measuring.
     let baseline = arguments.baseline.as_deref().map(Study::load).transpose()?;
+    if let Some(path) = arguments.report.as_ref().filter(|p| p.exists() && !arguments.force) {
+        return Err(Error::Exists(path.clone()).into());
+    }
     let threads = arguments.threads.iter().map(|n| n.get()).collect();
     let study = measure(common, &arguments.what, threads)?;
+    if let Some(path) = &arguments.report {
+        write_file(path, arguments.force, &report::html(&study))?;
+    }
     let comparison = baseline.map(|before| study.compare(&before));
     if common.json {
         print_json(&Answer { study: &study, comparison: comparison.as_ref() })

@@ -328,7 +328,8 @@ def our_library(work, algorithm, level, threads, source):
 def checked_output(command, environment=None):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
-        raise Failed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}")
+        said = done.stderr.strip().splitlines()
+        raise Failed(said[-1 if "Traceback" in said[0] else 0] if said else f"exit code {done.returncode}")
     return done.stdout
 
 
@@ -583,8 +584,9 @@ def measure(options, work, peers, libraries, files, skipped):
     common.end_of_notes()
     if inside:
         section("Libraries, pieces of 1 MiB in memory", library_table(inside))
-    targets = judged(results + small)
-    section("Targets", target_table(targets))
+    targets = [t for t in judged(results + small) if t["met"] is not None or not options.only]
+    if targets:
+        section("Targets", target_table(targets))
     per_file = per_file_sections(work, peers, files, skipped) if options.per_file else []
     if skipped:
         section("Skipped", "\n".join(f"- {line}" for line in skipped))

@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -236,6 +237,11 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
 /// Whether the program runs with more rights than its caller (set-user-ID and the like): the kernel says so in
 /// the auxiliary vector (`AT_SECURE`, getauxval(3)). Then nothing from the caller's environment names code to load.
 pub(crate) fn raised_privileges() -> bool {
+    static IS_RAISED: OnceLock<bool> = OnceLock::new();
+    *IS_RAISED.get_or_init(are_privileges_raised)
+}
+
+fn are_privileges_raised() -> bool {
     const AT_SECURE: usize = 23;
     use rustix::process::{getegid, geteuid, getgid, getuid};
     if getuid() != geteuid() || getgid() != getegid() {

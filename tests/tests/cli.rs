@@ -427,7 +427,6 @@ fn regret_measures_choices_on_other_data_and_says_what_it_leaves_out() {
     assert!(s.ends(1, &["regret", path_str(&s.path("nowhere"))]).contains("nowhere"));
     s.ends(2, &["regret", path_str(&s.dir("folder"))]);
     s.ends(5, &["regret", "-a", "nonesuch", path_str(&small)]);
-    s.ends(2, &["bench"]);
     s.ends(2, &["bench", "--hardware", "--iterations", "0"]);
     s.ends(2, &["bench", "--hardware", "--size", "1000000GB"]);
 }

@@ -2,9 +2,16 @@
 
 mod support;
 
-use clipsmaster_host::{Error, Host, MEMCPY, Objective, Request, StudyData, StudyPlan};
+use clipsmaster_host::{
+    Error, Host, MEMCPY, Objective, Request, StudyData, StudyPlan,
+    pipeline::{self, CompressOptions},
+};
 use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 use support::{Scratch, text};
 
 const HEADER_BYTES: usize = 8;
@@ -86,12 +93,22 @@ fn a_bad_codec_is_refused_with_the_case_it_failed() {
     assert!(matches!(unknown, Error::UnknownAlgorithm { .. }), "{unknown:?}");
 }
 
-static LIES: AtomicBool = AtomicBool::new(false);
+/// Modes of a [`Turncoat`]: it gives other bytes back; it compresses only while another thread does, too.
+const LIES: usize = 0;
+const WAITS: usize = 1;
+static IS_ARMED: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+static COMPRESSING: AtomicUsize = AtomicUsize::new(0);
 
-/// Keeps the contract, until it is told to lie.
-struct Turncoat(Xor<0x5a>);
+/// Keeps the contract, until it is armed.
+struct Turncoat<const MODE: usize>(Xor<0x5a>);
 
-impl Codec for Turncoat {
+impl<const MODE: usize> Turncoat<MODE> {
+    fn is(mode: usize) -> bool {
+        MODE == mode && IS_ARMED[mode].load(Ordering::Relaxed)
+    }
+}
+
+impl<const MODE: usize> Codec for Turncoat<MODE> {
     const DESCRIPTOR: Descriptor = Descriptor::new("turncoat", "own");
 
     fn open(level: i32, options: &Options) -> Result<Self> {
@@ -103,12 +120,22 @@ impl Codec for Turncoat {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        if Self::is(WAITS) {
+            COMPRESSING.fetch_add(1, Ordering::Relaxed);
+            let start = Instant::now();
+            while COMPRESSING.load(Ordering::Relaxed) < 2 {
+                if start.elapsed() > Duration::from_secs(20) {
+                    return Err(ErrorKind::Internal.into());
+                }
+                thread::yield_now();
+            }
+        }
         self.0.compress(src, dst)
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         let len = self.0.decompress(src, dst)?;
-        if let Some(first) = dst[..len].first_mut().filter(|_| LIES.load(Ordering::Relaxed)) {
+        if let Some(first) = dst[..len].first_mut().filter(|_| Self::is(LIES)) {
             *first ^= 1;
         }
         Ok(len)
@@ -120,8 +147,8 @@ fn what_gives_other_bytes_back_has_no_row_and_is_told() {
     let s = Scratch::new();
     s.plugins(&["store"]);
     let host = Host::open(s.config()).expect("a host");
-    host.register::<Turncoat>("turncoat", "1").expect("it is good still");
-    LIES.store(true, Ordering::Relaxed);
+    host.register::<Turncoat<LIES>>("turncoat", "1").expect("it is good still");
+    IS_ARMED[LIES].store(true, Ordering::Relaxed);
     let plan = StudyPlan {
         algorithms: vec!["turncoat".into(), "store".into()],
         ..StudyPlan::quick(vec![StudyData::of("text", text(50_000))])
@@ -133,4 +160,20 @@ fn what_gives_other_bytes_back_has_no_row_and_is_told() {
     assert!(why.starts_with("turncoat/cpu/own level 0: other bytes came back"), "{why}");
     let best = host.get_recommended_algorithm(&text(50_000), Objective::Ratio).expect("a recommendation");
     assert_eq!((best.algorithm.as_str(), best.implementation), ("store", None), "nothing else is installed");
+}
+
+#[test]
+fn what_comes_from_a_pipe_is_compressed_by_several_threads() {
+    let s = Scratch::new();
+    s.plugins(&["store"]);
+    let host = Host::open(s.config()).expect("a host");
+    host.register::<Turncoat<WAITS>>("turncoat", "1").expect("it is good still");
+    IS_ARMED[WAITS].store(true, Ordering::Relaxed);
+    let compressor = host.compressor(&Request::new("turncoat")).expect("a compressor");
+    let options =
+        CompressOptions { threads: Some(2), chunk_bytes: Some(64 << 10), ..CompressOptions::default() };
+    let (data, mut out) = (text(400_000), Vec::new());
+    // Nobody knows how long a stream is.
+    pipeline::compress(&compressor, &data[..], &mut out, &options, &|_| {}).expect("two threads at a time");
+    assert!(COMPRESSING.load(Ordering::Relaxed) >= 7, "each chunk was waited for");
 }

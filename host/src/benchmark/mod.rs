@@ -267,12 +267,17 @@ impl Run {
             kind: kind.to_owned(),
             bytes: size as u64,
             compressed_bytes: (compressed as f64 / self.own.len() as f64).round() as u64,
-            compress_s,
-            compress_mad_s,
-            decompress_s,
-            decompress_mad_s,
+            compress_s: digits(compress_s),
+            compress_mad_s: digits(compress_mad_s),
+            decompress_s: digits(decompress_s),
+            decompress_mad_s: digits(decompress_mad_s),
         }
     }
+}
+
+/// To five digits: what is kept is read at each start, and more digits are noise.
+fn digits(seconds: f64) -> f64 {
+    format!("{seconds:.4e}").parse().unwrap_or(seconds)
 }
 
 fn decode(

@@ -254,7 +254,7 @@ pub fn compress<R: Read + Send, W: Write>(
     let sink = Sink::new(output, compressor, options, announced, fit.workers.max(1));
     let mut done = Done { sink, options, on_event, summary: Summary::default() };
     done.summary.warnings.extend(fit.note);
-    let is_short = first.input_len < chunk_bytes || known <= chunk_bytes;
+    let is_short = first.input_len < chunk_bytes || is_one_chunk(options.input_bytes, chunk_bytes);
     let lanes = Lanes {
         workers: if is_short || fit.items < 2 { 0 } else { fit.workers },
         items: fit.items,
@@ -270,6 +270,14 @@ pub fn compress<R: Read + Send, W: Write>(
     summary.seconds = start.elapsed().as_secs_f64();
     summary.warnings.extend(compressor.failures());
     Ok(summary)
+}
+
+/// For an input of so many bytes nobody asks how much memory is free: that would take longer than compressing it.
+const LITTLE_BYTES: usize = 64 << 10;
+
+/// Whether no second chunk is to be expected; of a pipe one always is.
+fn is_one_chunk(input_bytes: Option<u64>, chunk_bytes: usize) -> bool {
+    input_bytes.is_some_and(|bytes| bytes <= chunk_bytes as u64)
 }
 
 /// The chunk size, once the options have been found to make sense.
@@ -316,6 +324,10 @@ fn fitting(
         worker: compressor.scratch_bytes(filled),
         spare: SPARE_BYTES,
     };
+    let is_little = is_one_chunk(options.input_bytes, LITTLE_BYTES.min(chunk_bytes));
+    if is_little && options.memory_bytes.is_none() && options.parity_percent == 0 {
+        return Ok((Fit { workers: 0, items: 1, note: None }, 1));
+    }
     let threads = memory::threads(options.threads);
     let chunks = known.div_ceil(chunk_bytes).max(1);
     let batch =

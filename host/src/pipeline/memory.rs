@@ -1,7 +1,7 @@
 //! How many threads and chunks a memory limit allows.
 
 use crate::size;
-use std::{fmt, thread, time::Duration};
+use std::{fmt, sync::OnceLock, thread, time::Duration};
 
 /// What a job takes.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,11 @@ impl fmt::Display for Short {
     }
 }
 
-/// Threads asked for, or as many as there are processors.
+/// Threads asked for, or as many as there are processors: asked for once, since control groups make the answer costly.
 pub(crate) fn threads(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let processors = || *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
+    asked.unwrap_or_else(processors).max(1)
 }
 
 /// Fits up to `threads` into `limit`, or into what is free where there is none: then one thread is always granted.

@@ -18,7 +18,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Identity of a file's content as the file system sees it.
@@ -88,6 +91,11 @@ impl Index {
         self.files.extend(new.map(|(path, file)| (path.clone(), file.clone())));
     }
 
+    /// How many files are known outside of `folder`.
+    pub(crate) fn files_outside(&self, folder: &Path) -> usize {
+        self.files.keys().filter(|path| !path.starts_with(folder)).count()
+    }
+
     /// Hashes of all known files outside of `folder`.
     pub(crate) fn hashes_outside(&self, folder: &Path) -> BTreeSet<&str> {
         let outside = self.files.iter().filter(|(path, _)| !path.starts_with(folder));
@@ -103,6 +111,7 @@ pub(crate) struct Cache {
     temporary: Option<String>,
     /// Locked, shared, while this host lives: nobody else may remove copies that it may still load.
     in_use: File,
+    is_executable: OnceLock<bool>,
 }
 
 impl Drop for Cache {
@@ -121,7 +130,12 @@ impl Cache {
     pub(crate) fn open(root: Option<&Path>) -> io::Result<Self> {
         let why_not = match root.map(|root| (root, Self::prepare(root))) {
             Some((root, Ok(in_use))) => {
-                return Ok(Self { root: root.to_owned(), temporary: None, in_use });
+                return Ok(Self {
+                    root: root.to_owned(),
+                    temporary: None,
+                    in_use,
+                    is_executable: OnceLock::new(),
+                });
             }
             Some((root, Err(e))) => format!("{}: {e}", root.display()),
             None => "no cache folder is configured".to_owned(),
@@ -131,7 +145,7 @@ impl Cache {
         // Not if it exists: in a folder that all may write, somebody else may have made it.
         DirBuilder::new().mode(0o700).create(&root)?;
         let in_use = Self::prepare(&root)?;
-        Ok(Self { root, temporary: Some(why_not), in_use })
+        Ok(Self { root, temporary: Some(why_not), in_use, is_executable: OnceLock::new() })
     }
 
     fn prepare(root: &Path) -> io::Result<File> {
@@ -193,8 +207,10 @@ impl Cache {
 
     /// Whether libraries in the folder can be loaded: not where it is mounted `noexec`.
     pub(crate) fn is_executable(&self) -> bool {
-        let flags = rustix::fs::statvfs(&self.root).map(|s| s.f_flag);
-        !flags.is_ok_and(|f| f.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+        *self.is_executable.get_or_init(|| {
+            let flags = rustix::fs::statvfs(&self.root).map(|s| s.f_flag);
+            !flags.is_ok_and(|f| f.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+        })
     }
 
     /// Where the private copy of a plugin lies.

@@ -210,8 +210,11 @@ impl Registry {
         }
         let mut held = lock(&self.held);
         held.extend(entries.iter().map(|e| e.hash.clone()));
-        // A cache that cannot be written costs time at the next start, nothing else.
-        let _ = self.cache.update_index(&index, &known, &held);
+        let met = entries.iter().filter(|e| !e.hash.is_empty()).count();
+        if index != known || known.files_outside(self.cache.root()) != met {
+            // A cache that cannot be written costs time at the next start, nothing else.
+            let _ = self.cache.update_index(&index, &known, &held);
+        }
         drop(held);
         let before = self.snapshot();
         let files = entries.into_iter().map(|e| keep_loaded(e, &before));

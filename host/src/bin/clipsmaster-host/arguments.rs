@@ -4,13 +4,13 @@ mod policy;
 
 pub(crate) use policy::*;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
     Benchmarks, Config, Direction, Error, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
     pipeline::{Filtering, OnDamage},
     size,
 };
-use std::path::PathBuf;
+use std::{ops::Deref, path::PathBuf};
 
 #[derive(Parser, Debug)]
 #[command(
@@ -65,46 +65,79 @@ impl Common {
     }
 }
 
+/// Arguments of one verb, which clap only puts together for the verb that is used: all of them would take a tenth of the time
+/// that compressing a small file takes.
+#[derive(Debug)]
+pub(crate) struct Deferred<T>(T);
+
+impl<T: Args> Args for Deferred<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args_for_update)
+    }
+}
+
+impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<T> Deref for Deferred<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// List implementations: state, rank, speed and ratio on this machine
-    ListPlugins(ListArguments),
+    ListPlugins(Deferred<ListArguments>),
     /// Tell which implementation serves a request best, and why
-    BestHardware(BestArguments),
+    BestHardware(Deferred<BestArguments>),
     /// Measure implementations on files or built-in data: speed both ways, ratio, memory
-    Bench(BenchArguments),
+    Bench(Deferred<BenchArguments>),
     /// Tell the best algorithm, level and implementation for each file, by measuring
-    Recommend(RecommendArguments),
+    Recommend(Deferred<RecommendArguments>),
     /// Measure how much time the choices made here cost against the best ones
     #[command(
         after_help = "Times are the fastest of several runs, all candidates in turns. KEPT is the share of the promised ratio that \
                             the choice reached; below 1 the promise was broken. It takes minutes."
     )]
-    Regret(RegretArguments),
+    Regret(Deferred<RegretArguments>),
     /// Show what a resource store does within a memory budget, for resources cut from files or a trace of calls
     #[command(
         after_help = "A trace has a call a line: insert ID TYPE FILE [START..END], get ID, remove ID, release ID, sleep MS; # begins a comment."
     )]
-    StoreSim(StoreSimArguments),
+    StoreSim(Deferred<StoreSimArguments>),
     /// Compress files or standard input
-    Compress(CompressArguments),
+    Compress(Deferred<CompressArguments>),
     /// Decompress files or standard input, whoever wrote them
-    Decompress(DecompressArguments),
+    Decompress(Deferred<DecompressArguments>),
     /// Tell what a compressed file is, without decoding it
-    Info(FileArguments),
+    Info(Deferred<FileArguments>),
     /// Compare all checksums of a file; tell what is damaged, where, and what mends it
-    Verify(VerifyArguments),
+    Verify(Deferred<VerifyArguments>),
     /// Write a damaged file anew, as it was
-    Repair(RepairArguments),
+    Repair(Deferred<RepairArguments>),
     /// Write all of the original that can still be had from a damaged file
-    Salvage(SalvageArguments),
+    Salvage(Deferred<SalvageArguments>),
     /// Write a container's frames alone, as other tools write them
-    Export(ExportArguments),
+    Export(Deferred<ExportArguments>),
     /// What is done with each type of resource: what is in force, where it comes from, changes to it
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Run all conformance cases on a plugin (for its author)
-    Validate(ValidateArguments),
+    Validate(Deferred<ValidateArguments>),
     /// Look after installed plugins
     #[command(subcommand)]
     Plugins(PluginsCommand),

@@ -200,7 +200,7 @@ pub(crate) struct StudyArguments {
     /// Most bytes of each file to measure with: pieces from all over it [default: 4MB]
     #[arg(long, value_parser = size::parse, value_name = "BYTES")]
     pub sample: Option<u64>,
-    /// Default levels only, pieces of 1 MiB, one thread, short runs
+    /// Default levels only, four pieces of 256 KiB, one thread, short runs
     #[arg(long)]
     pub quick: bool,
     /// Shortest time to measure each direction for, in seconds [default: 0.12]

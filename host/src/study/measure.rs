@@ -45,7 +45,6 @@ impl Host {
             let sampled_bytes = d.bytes.min(plan.sample_bytes.max(longest));
             Measured { name: d.name.clone(), bytes: d.bytes, sampled_bytes }
         };
-        skipped.dedup();
         Ok(Study {
             format: STUDY_FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -87,6 +86,40 @@ fn cells(plan: &StudyPlan) -> Vec<(usize, u64, usize)> {
     cells
 }
 
+/// An entrant in a cell.
+struct Running<'a> {
+    entrant: &'a Entrant,
+    row: Option<Row>,
+    compress: Timing,
+    decompress: Timing,
+    is_over: bool,
+}
+
+impl<'a> Running<'a> {
+    fn new(entrant: &'a Entrant) -> Self {
+        let (compress, decompress) = (Timing::default(), Timing::default());
+        Self { entrant, row: None, compress, decompress, is_over: false }
+    }
+
+    /// Its turn. What fails is out, without a row.
+    fn turn(&mut self, cell: &Cell<'_>, budget_s: f64) -> Result<(), String> {
+        let visit = cell.visit(self.entrant, budget_s, self.row.is_none()).inspect_err(|_| {
+            self.is_over = true;
+            self.row = None;
+        })?;
+        self.is_over = visit.compress.longest() > LONG_RUN_S;
+        self.compress.add(visit.compress);
+        self.decompress.add(visit.decompress);
+        self.row.get_or_insert(visit.row);
+        Ok(())
+    }
+
+    fn finish(self, bytes: u64) -> Option<Row> {
+        let (compress, decompress) = (self.compress.speed(bytes), self.decompress.speed(bytes));
+        Some(Row { compress, decompress, ..self.row? })
+    }
+}
+
 /// One cell of all entrants, and of memcpy.
 fn in_turns(
     cell: &Cell<'_>,
@@ -97,45 +130,25 @@ fn in_turns(
 ) -> Vec<Row> {
     let budget_s = min_time_s / f64::from(TURNS);
     let mut copies = Timing::default();
-    let mut running: Vec<Option<(Row, Timing, Timing)>> = vec![None; entrants.len()];
-    let mut is_over = vec![false; entrants.len()];
+    let mut all: Vec<Running<'_>> = entrants.iter().map(Running::new).collect();
     for turn in 0..TURNS {
         copies.add(Copier::new(cell).times(cell, budget_s));
-        for (number, entrant) in entrants.iter().enumerate() {
-            if is_over[number] {
-                continue;
-            }
+        for (number, running) in all.iter_mut().enumerate().filter(|(_, r)| !r.is_over) {
+            let entrant = running.entrant;
             if turn == 0 {
                 tell(number, entrant);
             }
-            let done = cell.visit(entrant, budget_s, turn == 0);
-            match done {
-                Ok(visit) => {
-                    let (_, compress, decompress) = running[number]
-                        .get_or_insert_with(|| (visit.row.clone(), Timing::default(), Timing::default()));
-                    is_over[number] = visit.compress.longest() > LONG_RUN_S;
-                    compress.add(visit.compress);
-                    decompress.add(visit.decompress);
-                }
-                Err(why) => {
-                    is_over[number] = true;
-                    running[number] = None;
-                    let (id, level) = (entrant.info.implementation(), entrant.level);
-                    skipped.push(format!("{id} level {level}: {why}"));
+            if let Err(why) = running.turn(cell, budget_s) {
+                let why = format!("{} level {}: {why}", entrant.info.implementation(), entrant.level);
+                if !skipped.contains(&why) {
+                    skipped.push(why);
                 }
             }
         }
     }
-    let bytes = cell.bytes();
-    let copies = copies.speed(bytes);
+    let copies = copies.speed(cell.bytes());
     let limit = Row { compress: copies, decompress: copies, ..cell.limit() };
-    let measured = running.into_iter().flatten();
-    let rows = measured.map(|(row, compress, decompress)| Row {
-        compress: compress.speed(bytes),
-        decompress: decompress.speed(bytes),
-        ..row
-    });
-    std::iter::once(limit).chain(rows).collect()
+    std::iter::once(limit).chain(all.into_iter().filter_map(|r| r.finish(cell.bytes()))).collect()
 }
 
 impl Row {

@@ -8,6 +8,7 @@ use crate::{
     size, spelling,
 };
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -205,22 +206,19 @@ impl StudyPlan {
     }
 
     fn check_names(&self, known: &[(&Arc<Entry>, &CodecInfo)]) -> Result<()> {
-        let algorithms: Vec<&str> = known.iter().map(|(_, i)| i.algorithm.as_str()).collect();
-        let ids: Vec<String> = known.iter().map(|(_, i)| i.implementation()).collect();
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let algorithm = |a: &String| (a.clone(), algorithm::canonical(a));
-        let asked =
-            self.algorithms.iter().map(algorithm).map(|(name, of)| ("algorithm", name, of, &algorithms));
-        let named = self.implementations.iter().map(|i| ("implementation", i.clone(), i.clone(), &ids));
-        for (what, name, of, known) in asked.chain(named) {
-            if !known.contains(&of.as_str()) {
-                let mut known = known.clone();
-                known.dedup();
-                let hint = spelling::instead(&name, &known);
-                return Err(Error::Usage(format!("no usable {what} `{name}`: {hint}")));
+        let algorithms = known.iter().map(|(_, i)| i.algorithm.clone()).collect();
+        let ids = known.iter().map(|(_, i)| i.implementation()).collect();
+        let check = |what: &str, name: &str, meant: &str, known: &BTreeSet<String>| {
+            if known.contains(meant) {
+                return Ok(());
             }
-        }
-        Ok(())
+            let hint = spelling::instead(name, &known.iter().map(String::as_str).collect::<Vec<_>>());
+            Err(Error::Usage(format!("no usable {what} `{name}`: {hint}")))
+        };
+        self.algorithms
+            .iter()
+            .try_for_each(|a| check("algorithm", a, &algorithm::canonical(a), &algorithms))?;
+        self.implementations.iter().try_for_each(|i| check("implementation", i, i, &ids))
     }
 
     fn is_asked(&self, info: &CodecInfo) -> bool {

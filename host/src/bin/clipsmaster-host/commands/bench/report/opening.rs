@@ -35,7 +35,9 @@ pub(super) fn header(study: &Study) -> String {
 fn libraries(study: &Study) -> String {
     let codecs = study.rows.iter().filter(|row| row.algorithm != MEMCPY);
     let library = |row: &Row| {
-        format!("{} {}", row.implementation.rsplit('/').next().unwrap_or_default(), row.library_version)
+        let name = row.implementation.rsplit('/').next().unwrap_or_default();
+        // Of what is opened at run time it may be unknown.
+        format!("{name} {}", row.library_version).trim_end().to_owned()
     };
     let mut all = distinct(codecs.map(library));
     all.sort_unstable();

@@ -7,7 +7,7 @@ use crate::{
     benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
-    pipeline::default_chunk_bytes,
+    pipeline::{default_chunk_bytes, threads},
     registry::report::CodecInfo,
     selection::auto::{
         self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Rung, Trial, looks_random, may_beat, rungs,
@@ -76,7 +76,7 @@ impl<'a> DataSample<'a> {
     }
 
     /// Up to `len` bytes from `at` on: fewer where the data ends.
-    fn read(&self, at: u64, len: u64, out: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn read(&self, at: u64, len: u64, out: &mut Vec<u8>) -> io::Result<()> {
         let len = len.min(self.len.saturating_sub(at)) as usize;
         match self.source {
             Source::Bytes(data) => out.extend_from_slice(&data[at as usize..][..len]),
@@ -500,7 +500,7 @@ impl<'a> Chooser<'a> {
                 done.extend(trial);
             }
         };
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+        let workers = threads(None).min(jobs.len());
         thread::scope(|scope| {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
             workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()

@@ -209,6 +209,15 @@ class Host:
             self.runner.run([self.program, "best-hardware", "--algorithm", algorithm, "--level", level])
 
 
+def guarded(name, main):
+    """Runs a script; what failed is told in a line."""
+    try:
+        main()
+    except Failed as e:
+        end_of_notes()
+        sys.exit(f"{name}: {e}")
+
+
 def find_host(given):
     program = Path(given) if given else ROOT / "target/release/clipsmaster-host"
     if not program.is_file():

@@ -322,8 +322,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failed as e:
-        common.end_of_notes()
-        sys.exit(f"growth.py: {e}")
+    common.guarded("growth.py", main)

@@ -188,14 +188,15 @@ class Work:
     def compression(self, peer, source, ours, theirs):
         command = self.host.compress(peer.algorithm, peer.level, self.threads, source, ours)
         other = self.arguments(peer, peer.compress)
+        return self.comparison("compress", peer, source, other, *self.to_files(command, other, source, ours, theirs))
+
+    def to_files(self, command, other, source, ours, theirs):
+        """Both sides of compressing to new files, and the rounds."""
         own_runs, other_runs = self.in_turns(
             lambda: fresh(ours) and self.runner.run(command),
             lambda: fresh(theirs) and self.runner.run([*other, source], stdout=theirs),
         )
-        return self.comparison(
-            "compress", peer, source, other, Side.of(own_runs, ours.stat().st_size),
-            Side.of(other_runs, theirs.stat().st_size), len(own_runs),
-        )
+        return Side.of(own_runs, ours.stat().st_size), Side.of(other_runs, theirs.stat().st_size), len(own_runs)
 
     def decompression(self, peer, text, source, ours, theirs):
         other = self.arguments(peer, text)
@@ -278,14 +279,10 @@ class Work:
                 note(f"one thread, zstd {level} {how}")
                 command = self.host.compress("zstd", level, 1, source, ours, "--container", "plain")
                 other = ["zstd", "-q", f"-{level}", how, "-c"]
-                own_runs, other_runs = self.in_turns(
-                    lambda: fresh(ours) and self.runner.run(command),
-                    lambda: fresh(theirs) and self.runner.run([*other, source], stdout=theirs),
+                own, their, rounds = self.to_files(command, other, source, ours, theirs)
+                results.append(
+                    Comparison("one thread", source.name, "zstd", level, "zstd", " ".join(other), rounds, own, their)
                 )
-                results.append(Comparison(
-                    "one thread", source.name, "zstd", level, "zstd", " ".join(other), len(own_runs),
-                    Side.of(own_runs, ours.stat().st_size), Side.of(other_runs, theirs.stat().st_size),
-                ))
         for file in (ours, theirs):
             file.unlink()
         return results
@@ -632,8 +629,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failed as e:
-        common.end_of_notes()
-        sys.exit(f"run.py: {e}")
+    common.guarded("run.py", main)

@@ -134,10 +134,7 @@ fn why_not(info: &CodecInfo, verdict: &Verdict) -> Option<String> {
         let remedy = if verdict.remedy.is_empty() { String::new() } else { format!("; {}", verdict.remedy) };
         return Some(format!("{}: {}{remedy}", verdict.state, verdict.reason));
     }
-    if info.is_simulated() {
-        return Some(format!("its device is simulated ({}): its speed means nothing", info.device));
-    }
-    (!info.compresses || !info.decompresses).then(|| "does not do both directions".into())
+    info.why_not_measured()
 }
 
 /// All kinds in turn.

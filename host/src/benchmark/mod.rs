@@ -321,11 +321,9 @@ impl Times {
     /// The fastest run and the median absolute deviation, by call, in seconds: what disturbs a run only ever makes it slower.
     fn fastest_and_mad(&self) -> (f64, f64) {
         let mut runs = if self.runs.is_empty() { vec![self.first_s] } else { self.runs.clone() };
-        let median = median(&mut runs);
-        let fastest = runs[0];
-        let mut deviations: Vec<f64> = runs.iter().map(|r| (r - median).abs()).collect();
+        let (_, mad) = median_and_mad(&mut runs);
         let calls = self.calls as f64;
-        (fastest / calls, self::median(&mut deviations) / calls)
+        (runs[0] / calls, mad / calls)
     }
 }
 
@@ -377,6 +375,13 @@ pub(crate) fn placed(buffer: &mut [u8], number: usize) -> &mut [u8] {
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The median and the median absolute deviation from it; sorts `values`.
+pub(crate) fn median_and_mad(values: &mut [f64]) -> (f64, f64) {
+    let middle = median(values);
+    let mut deviations: Vec<f64> = values.iter().map(|v| (v - middle).abs()).collect();
+    (middle, median(&mut deviations))
 }
 
 /// Growth of the resident set, by the kernel's high-water mark (proc(5): `VmHWM`, reset by writing 5 to

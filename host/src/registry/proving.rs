@@ -226,7 +226,7 @@ pub(super) fn peers_of(entry: &Entry) -> impl Iterator<Item = (&CodecReport, Pee
 
 /// Runs `work` on all `jobs`, as many at a time as there are processors; answers in the order of the jobs.
 fn in_parallel<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+    let workers = crate::pipeline::threads(None).min(jobs.len());
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<T>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {

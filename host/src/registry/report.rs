@@ -185,6 +185,14 @@ impl CodecInfo {
         self.device.to_ascii_lowercase().contains("simulated")
     }
 
+    /// Why its speed is not shown to people, if there is a reason.
+    pub(crate) fn why_not_measured(&self) -> Option<String> {
+        if self.is_simulated() {
+            return Some(format!("its device is simulated ({}): its speed means nothing", self.device));
+        }
+        (!self.compresses || !self.decompresses).then(|| "does not do both directions".into())
+    }
+
     /// `<algorithm>/<hardware>/<library>`.
     pub fn implementation(&self) -> String {
         format!("{}/{}/{}", self.algorithm, self.hardware, self.library)

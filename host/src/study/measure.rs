@@ -5,7 +5,7 @@ use super::{
     plan::Entrant,
     work::{Cell, Copier, LONG_RUN_S, Timing},
 };
-use crate::{Host, Progress, ProgressFn, Result, benchmark};
+use crate::{Host, Progress, ProgressFn, Result, benchmark, pipeline::threads};
 use std::{
     collections::BTreeSet,
     time::{SystemTime, UNIX_EPOCH},
@@ -33,12 +33,8 @@ impl Host {
                 let name = format!("{} {}", entrant.info.implementation(), entrant.level);
                 progress(Progress::Measuring { done: done * entrants.len() + number, total, name });
             };
-            let cell = Cell::new(&pieces, threads);
-            let mut found = in_turns(&cell, &entrants, plan.min_time_s, &tell, &mut skipped);
-            for row in &mut found {
-                (row.data, row.piece_bytes) = (data.name.clone(), piece);
-            }
-            rows.append(&mut found);
+            let cell = Cell { data: &data.name, piece_bytes: piece, pieces: &pieces, threads };
+            rows.extend(in_turns(&cell, &entrants, plan.min_time_s, &tell, &mut skipped));
         }
         let measured = |d: &super::StudyData| {
             let longest = plan.piece_bytes.iter().copied().max().unwrap_or_default();
@@ -68,7 +64,7 @@ impl Machine {
         let info = rustix::system::sysinfo();
         Self {
             processor: benchmark::processor(),
-            processors: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            processors: threads(None) as u32,
             memory_bytes: info.totalram * u64::from(info.mem_unit),
             system: format!("{system} {release} {machine}"),
         }
@@ -161,10 +157,8 @@ impl Row {
 impl Timing {
     /// The median speed of runs over `bytes` bytes.
     fn speed(&self, bytes: u64) -> Speed {
-        let mut runs = self.runs_s.clone();
-        let median = benchmark::median(&mut runs).max(f64::MIN_POSITIVE);
-        let mut deviations: Vec<f64> = runs.iter().map(|r| (r - median).abs()).collect();
-        let deviation = benchmark::median(&mut deviations) / median;
-        Speed { mb_s: bytes as f64 / 1e6 / median, deviation, runs: runs.len() as u32 }
+        let (median, mad) = benchmark::median_and_mad(&mut self.runs_s.clone());
+        let median = median.max(f64::MIN_POSITIVE);
+        Speed { mb_s: bytes as f64 / 1e6 / median, deviation: mad / median, runs: self.runs_s.len() as u32 }
     }
 }

@@ -1,20 +1,14 @@
 //! What to measure: data, implementations and their levels, pieces, threads.
 
 use crate::{
-    Error, Result, Snapshot, algorithm,
+    DataSample, Error, Result, Snapshot, algorithm,
     benchmark::data::Kind,
     host::usable,
+    pipeline::{default_memory_bytes, threads},
     registry::{Entry, report::CodecInfo},
     size, spelling,
 };
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc};
 
 /// Data to measure with.
 #[derive(Debug)]
@@ -27,7 +21,7 @@ pub struct StudyData {
 #[derive(Debug)]
 enum Source {
     BuiltIn(Kind),
-    File(File, PathBuf),
+    File(File),
     Bytes(Vec<u8>),
 }
 
@@ -52,7 +46,7 @@ impl StudyData {
             let what = if meta.is_file() { "is empty" } else { "is no regular file" };
             return Err(Error::Usage(format!("{name} {what}: there is nothing to measure with")));
         }
-        Ok(Self { name, bytes: meta.len(), source: Source::File(file, path.to_owned()) })
+        Ok(Self { name, bytes: meta.len(), source: Source::File(file) })
     }
 
     /// Bytes in memory, with a name for the results.
@@ -66,43 +60,36 @@ impl StudyData {
     /// [`Error::Io`] when the file cannot be read.
     pub(super) fn sample(&self, piece: u64, most: u64) -> Result<Vec<u8>> {
         let most = most.max(piece);
-        if let Source::BuiltIn(kind) = self.source {
-            return Ok(kind.generate(most.min(self.bytes) as usize));
-        }
-        if self.bytes <= most {
-            return self.read(0, self.bytes);
-        }
-        let pieces = most / piece;
+        let read = |e| Error::io("read", &self.name)(e);
+        let whole = match &self.source {
+            Source::BuiltIn(kind) => return Ok(kind.generate(most.min(self.bytes) as usize)),
+            Source::Bytes(data) => DataSample::of(data),
+            Source::File(file) => DataSample::of_file(file).map_err(read)?,
+        };
+        let (starts, len) = match self.bytes.checked_sub(most) {
+            None | Some(0) => (vec![0], self.bytes),
+            Some(_) => (starts(self.bytes - piece, most / piece), piece),
+        };
         let mut out = Vec::new();
-        for number in 0..pieces {
-            // In 128 bits: a file may be large. On boundaries of numbers, as a typed file would be cut.
-            let room = u128::from(self.bytes - piece);
-            let at = match pieces {
-                1 => room / 2,
-                _ => room * u128::from(number) / u128::from(pieces - 1),
-            } as u64;
-            out.extend(self.read(at / 8 * 8, piece)?);
+        for start in &starts {
+            whole.read(*start, len, &mut out).map_err(read)?;
+        }
+        if out.len() as u64 != starts.len() as u64 * len {
+            return Err(read(io::Error::other("it became shorter")));
         }
         Ok(out)
     }
+}
 
-    fn read(&self, at: u64, len: u64) -> Result<Vec<u8>> {
-        let (start, end) = (at as usize, (at + len) as usize);
-        match &self.source {
-            Source::BuiltIn(kind) => Ok(kind.generate(end).split_off(start)),
-            Source::Bytes(data) => Ok(data[start..end].to_vec()),
-            Source::File(file, path) => {
-                let mut out = vec![0; len as usize];
-                let read = file.read_exact_at(&mut out, at);
-                read.map_err(|e| match e.kind() {
-                    io::ErrorKind::UnexpectedEof => io::Error::other("it became shorter"),
-                    _ => e,
-                })
-                .map_err(Error::io("read", path))?;
-                Ok(out)
-            }
-        }
-    }
+/// Where so many pieces start, from the first byte to `last`, or a single one in the middle. On boundaries of numbers, as a typed file
+/// would be cut.
+fn starts(last: u64, pieces: u64) -> Vec<u64> {
+    let at = |number| match pieces {
+        1 => last / 2,
+        // In 128 bits: a file may be large.
+        _ => (u128::from(last) * u128::from(number) / u128::from(pieces - 1)) as u64,
+    };
+    (0..pieces).map(|number: u64| at(number) / 8 * 8).collect()
 }
 
 /// What to measure, and how thoroughly.
@@ -131,9 +118,9 @@ pub struct StudyPlan {
 impl StudyPlan {
     /// Pieces of 64 KiB and 1 MiB, one thread and one on each processor: minutes for the built-in data.
     pub fn new(data: Vec<StudyData>) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut threads = vec![1, processors];
-        threads.dedup();
+        let processors = threads(None);
+        let mut counts = vec![1, processors];
+        counts.dedup();
         Self {
             data,
             algorithms: Vec::new(),
@@ -141,7 +128,7 @@ impl StudyPlan {
             levels: Vec::new(),
             only_default_levels: false,
             piece_bytes: vec![64 << 10, 1 << 20],
-            threads,
+            threads: counts,
             sample_bytes: 4 << 20,
             min_time_s: 0.12,
         }
@@ -167,7 +154,7 @@ impl StudyPlan {
         let (mut entrants, mut skipped) = (Vec::new(), Vec::new());
         for (entry, info) in known.iter().filter(|(_, info)| self.is_asked(info)) {
             let id = info.implementation();
-            if let Some(why) = cannot(info) {
+            if let Some(why) = info.why_not_measured() {
                 skipped.push(format!("{id}: {why}"));
                 continue;
             }
@@ -189,7 +176,7 @@ impl StudyPlan {
 
     fn check(&self) -> Result<()> {
         let longest = self.piece_bytes.iter().max().copied().unwrap_or_default();
-        let most = crate::pipeline::default_memory_bytes() / 4;
+        let most = default_memory_bytes() / 4;
         let wrong = if self.data.is_empty() || self.piece_bytes.is_empty() || self.threads.is_empty() {
             "a study needs data, bytes of a piece and threads".into()
         } else if self.piece_bytes.contains(&0) || self.threads.contains(&0) {
@@ -244,13 +231,6 @@ impl StudyPlan {
         levels.dedup();
         levels
     }
-}
-
-fn cannot(info: &CodecInfo) -> Option<String> {
-    if info.is_simulated() {
-        return Some(format!("its device is simulated ({}): its speed means nothing", info.device));
-    }
-    (!info.compresses || !info.decompresses).then(|| "does not do both directions".into())
 }
 
 /// An implementation at a level.

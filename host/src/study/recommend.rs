@@ -41,8 +41,7 @@ impl Study {
     /// # Errors
     /// [`Error::Usage`] where nothing reaches the floors, with what came how near.
     pub fn recommend(&self, objective: Objective, floors: Floors) -> Result<Vec<Recommendation>> {
-        let names: Vec<&str> = self.data.iter().map(|d| d.name.as_str()).collect();
-        names.into_iter().map(|name| self.recommend_for(name, objective, floors)).collect()
+        self.data.iter().map(|d| self.recommend_for(&d.name, objective, floors)).collect()
     }
 
     fn recommend_for(&self, data: &str, objective: Objective, floors: Floors) -> Result<Recommendation> {

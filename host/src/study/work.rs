@@ -20,13 +20,16 @@ type Answer<T> = Result<T, String>;
 
 /// Data in pieces, and threads to work on them.
 pub(super) struct Cell<'a> {
-    pieces: &'a [&'a [u8]],
-    threads: usize,
+    /// [`Row::data`] and [`Row::piece_bytes`].
+    pub data: &'a str,
+    pub piece_bytes: u64,
+    pub pieces: &'a [&'a [u8]],
+    pub threads: usize,
 }
 
 /// What came of a visit.
 pub(super) struct Visit {
-    /// Without data, piece and speeds.
+    /// Without speeds.
     pub row: Row,
     pub compress: Timing,
     pub decompress: Timing,
@@ -56,11 +59,7 @@ struct Worker {
     out: Vec<u8>,
 }
 
-impl<'a> Cell<'a> {
-    pub(super) fn new(pieces: &'a [&'a [u8]], threads: usize) -> Self {
-        Self { pieces, threads }
-    }
-
+impl Cell<'_> {
     pub(super) fn bytes(&self) -> u64 {
         self.pieces.iter().map(|p| p.len() as u64).sum()
     }
@@ -77,8 +76,8 @@ impl<'a> Cell<'a> {
     fn row(&self, algorithm: &str, implementation: &str, hardware: &str, compressed_bytes: u64) -> Row {
         let none = Speed { mb_s: 0.0, deviation: 0.0, runs: 0 };
         Row {
-            data: String::new(),
-            piece_bytes: 0,
+            data: self.data.to_owned(),
+            piece_bytes: self.piece_bytes,
             threads: self.threads as u32,
             algorithm: algorithm.into(),
             implementation: implementation.into(),

@@ -6,7 +6,7 @@ pub(crate) use policy::*;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clipsmaster_host::{
-    Benchmarks, Config, Direction, Error, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
+    Benchmarks, Config, Direction, Error, Floors, HARDWARE_BENCHMARK_ITERATIONS, Objective, parse_trust,
     pipeline::{Filtering, OnDamage},
     size,
 };
@@ -194,7 +194,7 @@ pub(crate) struct StudyArguments {
     /// Level, of each implementation its own (may be repeated) [default: the lowest below zero, 1, the default one, 9 and 19]
     #[arg(short, long, allow_negative_numbers = true)]
     pub level: Vec<i32>,
-    /// Bytes compressed at once (may be repeated) [default: 64KB and 1MB]; with --hardware, bytes of built-in data [default: 50MB]
+    /// Bytes compressed at once (may be repeated) [default: 64KB and 1MB]
     #[arg(short, long, value_parser = size::parse, value_name = "BYTES")]
     pub size: Vec<u64>,
     /// Most bytes of each file to measure with: pieces from all over it [default: 4MB]
@@ -230,7 +230,8 @@ pub(crate) struct BenchArguments {
     /// Replace an existing report
     #[arg(short, long)]
     pub force: bool,
-    /// Compare hardware: all healthy implementations on each, at their default levels, as files are compressed
+    /// Compare hardware: all healthy implementations on each, at their default levels, as files are compressed; --size is then bytes of
+    /// built-in data [default: 50MB]
     #[arg(long, conflicts_with_all = ["files", "algorithm", "implementation", "level", "sample", "quick", "min_time", "threads", "csv", "markdown", "baseline", "report"])]
     pub hardware: bool,
     /// With --hardware: runs of each, in both directions
@@ -248,12 +249,8 @@ pub(crate) struct RecommendArguments {
     /// Only for this objective [default: all three; balanced for --write-policy]
     #[arg(long, value_enum)]
     pub objective: Option<Aim>,
-    /// Least speed of decompression on one thread, e.g. 200MB/s
-    #[arg(long, value_parser = size::parse_speed, value_name = "SPEED")]
-    pub min_decompress_speed: Option<f64>,
-    /// Most memory that compressing or decompressing takes on one thread, e.g. 64MB
-    #[arg(long, value_parser = size::parse, value_name = "BYTES")]
-    pub max_memory: Option<u64>,
+    #[command(flatten)]
+    pub floors: FloorArguments,
     /// Write a policy file that proposes this: a type for each file, named as the file is up to the first point
     #[arg(long, value_name = "FILE")]
     pub write_policy: Option<PathBuf>,
@@ -388,12 +385,25 @@ pub(crate) struct AutoArguments {
     /// decompress) or `ratio` (the smallest) [default: balanced]
     #[arg(long, value_enum)]
     pub objective: Option<Aim>,
-    /// With --algorithm auto: least speed of decompression on one thread, e.g. 200MB/s
+    #[command(flatten)]
+    pub floors: FloorArguments,
+}
+
+/// What a choice must reach.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct FloorArguments {
+    /// Least speed of what is chosen in decompressing on one thread, e.g. 200MB/s
     #[arg(long, value_parser = size::parse_speed, value_name = "SPEED")]
     pub min_decompress_speed: Option<f64>,
-    /// With --algorithm auto: most memory that compressing or decompressing takes on one thread, e.g. 64MB
+    /// Most memory that what is chosen takes to compress or decompress on one thread, e.g. 64MB
     #[arg(long, value_parser = size::parse, value_name = "BYTES")]
     pub max_memory: Option<u64>,
+}
+
+impl From<FloorArguments> for Floors {
+    fn from(given: FloorArguments) -> Self {
+        Self { min_decompress_mb_s: given.min_decompress_speed, max_memory_bytes: given.max_memory }
+    }
 }
 
 impl AutoArguments {
@@ -401,8 +411,8 @@ impl AutoArguments {
     pub(crate) fn given(&self) -> Option<&'static str> {
         let options = [
             (self.objective.is_some(), "--objective"),
-            (self.min_decompress_speed.is_some(), "--min-decompress-speed"),
-            (self.max_memory.is_some(), "--max-memory"),
+            (self.floors.min_decompress_speed.is_some(), "--min-decompress-speed"),
+            (self.floors.max_memory.is_some(), "--max-memory"),
         ];
         options.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
     }

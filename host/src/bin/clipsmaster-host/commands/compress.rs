@@ -168,12 +168,12 @@ fn asked(host: &Host, arguments: &CompressArguments) -> Result<Asked, Failure> {
         _ if is_bare => Some(Filter::None),
         _ => None,
     };
-    let limits = [arguments.auto.max_memory, arguments.limits.memory_limit];
+    let limits = [arguments.auto.floors.max_memory, arguments.limits.memory_limit];
     Ok(Asked::Auto(Wanted {
         objective: arguments.auto.objective.map(Into::into).unwrap_or_default(),
         floors: Floors {
-            min_decompress_mb_s: arguments.auto.min_decompress_speed,
             max_memory_bytes: limits.into_iter().flatten().min(),
+            ..arguments.auto.floors.into()
         },
         may_store: !is_bare || named.as_deref() == Some(algorithm::STORE),
         algorithm: named,

@@ -24,7 +24,10 @@ pub(crate) mod verify;
 
 use crate::{Failure, arguments::Common, progress::HostProgress};
 use clipsmaster_host::{Error, Host, pipeline::OutputFile};
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// Opens the host, with progress while plugins are proven.
 fn open(common: &Common) -> Result<Host, Failure> {
@@ -38,6 +41,14 @@ fn open_measured(common: &Common) -> Result<Host, Failure> {
     let progress = HostProgress::new(common);
     host.measure_missing(&|p| progress.show(p))?;
     Ok(host)
+}
+
+/// Refuses early what [`write_file`] would refuse after minutes of work.
+fn refuse_existing(path: Option<&PathBuf>, force: bool) -> Result<(), Failure> {
+    match path.filter(|path| path.exists() && !force) {
+        Some(path) => Err(Error::Exists(path.clone()).into()),
+        None => Ok(()),
+    }
 }
 
 /// Writes a text to a file, whole or not at all.

@@ -1,27 +1,22 @@
 //! `recommend`: the best algorithm, level and implementation for each file, by measuring.
 
-use super::{study::measure, write_file};
+use super::{refuse_existing, study::measure, write_file};
 use crate::{
     Outcome,
     arguments::{Aim, Common, RecommendArguments},
     print, print_json,
     table::{Align, Table},
 };
-use clipsmaster_host::{Error, Floors, Objective, Recommendation, Study, policy_proposal, size};
+use clipsmaster_host::{Objective, Recommendation, Study, policy_proposal, size};
 use std::io::{self, Write};
 
 pub(crate) fn run(common: &Common, arguments: &RecommendArguments) -> Outcome {
-    if let Some(path) = arguments.write_policy.as_ref().filter(|p| p.exists() && !arguments.force) {
-        return Err(Error::Exists(path.clone()).into());
-    }
+    refuse_existing(arguments.write_policy.as_ref(), arguments.force)?;
     let study = match &arguments.from {
         Some(path) => Study::load(path)?,
         None => measure(common, &arguments.what, vec![1])?,
     };
-    let floors = Floors {
-        min_decompress_mb_s: arguments.min_decompress_speed,
-        max_memory_bytes: arguments.max_memory,
-    };
+    let floors = arguments.floors.into();
     let objectives = match arguments.objective.map(Objective::from) {
         Some(only) => vec![only],
         None => vec![Objective::Speed, Objective::Balanced, Objective::Ratio],

@@ -4,13 +4,13 @@ mod hardware;
 mod report;
 mod tables;
 
-use super::{study::measure, write_file};
+use super::{refuse_existing, study::measure, write_file};
 use crate::{
     Outcome,
     arguments::{BenchArguments, Common},
     print, print_json,
 };
-use clipsmaster_host::{Comparison, Error, Study};
+use clipsmaster_host::{Comparison, Study};
 use serde::Serialize;
 
 /// What `--json` prints: a study, which a later `--baseline` reads, and how it compares with an earlier one.
@@ -28,9 +28,7 @@ pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
     }
     // Before minutes of measuring.
     let baseline = arguments.baseline.as_deref().map(Study::load).transpose()?;
-    if let Some(path) = arguments.report.as_ref().filter(|p| p.exists() && !arguments.force) {
-        return Err(Error::Exists(path.clone()).into());
-    }
+    refuse_existing(arguments.report.as_ref(), arguments.force)?;
     let threads = arguments.threads.iter().map(|n| n.get()).collect();
     let study = measure(common, &arguments.what, threads)?;
     if let Some(path) = &arguments.report {
@@ -41,11 +39,15 @@ pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
         print_json(&Answer { study: &study, comparison: comparison.as_ref() })
     } else if arguments.csv {
         print(&tables::csv(&study))
-    } else if let Some(comparison) = comparison.filter(|_| !arguments.markdown) {
-        print(&(tables::text(&study) + "\n" + &tables::changes(&comparison)))
     } else if arguments.markdown {
         print(&tables::markdown(&study))
     } else {
-        print(&tables::text(&study))
+        let changes = comparison.map_or(String::new(), |c| format!("\n{}", tables::changes(&c)));
+        print(&(tables::text(&study) + &changes))
     }
+}
+
+/// `1 thread`, `2 threads`.
+fn threads(count: u32) -> String {
+    if count == 1 { "1 thread".into() } else { format!("{count} threads") }
 }

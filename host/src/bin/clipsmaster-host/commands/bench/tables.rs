@@ -1,5 +1,6 @@
 //! A study as text, Markdown and comma-separated values.
 
+use super::threads;
 use crate::table::{Align, Table};
 use clipsmaster_host::{Change, Comparison, Row, Speed, Study, size};
 
@@ -22,7 +23,7 @@ fn cells(study: &Study) -> impl Iterator<Item = (String, &[Row])> {
 }
 
 fn heading(row: &Row) -> String {
-    let threads = if row.threads == 1 { "1 thread".into() } else { format!("{} threads", row.threads) };
+    let threads = threads(row.threads);
     let (of, piece) = (size::binary(row.original_bytes), size::binary(row.piece_bytes));
     format!("{}: {of} in pieces of {piece}, {threads}", row.data)
 }

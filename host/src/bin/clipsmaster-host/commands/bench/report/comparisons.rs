@@ -1,10 +1,11 @@
 //! Small tables beside the figures: more threads against fewer, and one hardware against another.
 
 use super::{
+    super::threads,
     names::Names,
     part::{Direction, Part},
     scale::drawable,
-    text::{self, escape, number, threads},
+    text::{self, escape, number},
 };
 use clipsmaster_host::{Row, size};
 

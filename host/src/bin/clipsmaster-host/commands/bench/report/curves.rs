@@ -1,14 +1,15 @@
 //! Speed against the size of a piece.
 
 use super::{
+    super::threads,
     figure::{Figure, HEIGHT, WIDTH},
     labels::{Anchor, LINE, Placed, apart, width},
     names::Names,
     part::{Direction, Part},
     scale::{Scale, drawable},
-    text::{self, threads},
+    text,
 };
-use clipsmaster_host::{MEMCPY, Row, size};
+use clipsmaster_host::{Row, size};
 
 /// Gap between labels, and between the plot and them.
 const GAP: f64 = LINE + 1.0;
@@ -71,7 +72,7 @@ fn ticks(x: &Scale, part: &Part<'_>) -> Vec<(f64, String)> {
 
 fn line(figure: &mut Figure, names: &Names<'_>, curve: &Curve<'_>, (x, y): (&Scale, &Scale)) {
     let places: Vec<(f64, f64)> = curve.points.iter().map(|point| (x.at(point.0), y.at(point.1))).collect();
-    if curve.row.algorithm == MEMCPY {
+    if curve.row.is_limit() {
         return figure.line("limit", &places);
     }
     figure.line(&format!("curve {}", names.colour(&curve.row.algorithm)), &places);

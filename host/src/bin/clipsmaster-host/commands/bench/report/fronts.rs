@@ -1,13 +1,14 @@
 //! Ratio against speed, and the front of those that nobody beats.
 
 use super::{
+    super::threads,
     figure::{Figure, HEIGHT, WIDTH},
     labels::{Anchor, Area, Placed, Room, spread, width},
     names::Names,
     pareto::front,
     part::{Direction, Part, distinct},
     scale::{Scale, drawable},
-    text::{self, threads},
+    text,
 };
 use clipsmaster_host::{MEMCPY, Row, size};
 

@@ -1,10 +1,11 @@
 //! All numbers, and what is missing among them.
 
 use super::{
+    super::threads,
     part::{Direction, Part},
-    text::{deviation, escape, number, ratio, threads},
+    text::{deviation, escape, number, ratio},
 };
-use clipsmaster_host::{MEMCPY, Row, size};
+use clipsmaster_host::{Row, size};
 
 /// More rows than this are folded away on a screen, never on paper.
 const FOLDED: usize = 60;
@@ -50,7 +51,7 @@ fn group(rows: &[&Row]) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let memcpy = row.algorithm == MEMCPY;
+    let memcpy = row.is_limit();
     let class = if memcpy { " class=\"limit\"" } else { "" };
     let or_none = |text: String| if memcpy { String::new() } else { text };
     let speeds = Direction::BOTH.map(|direction| {

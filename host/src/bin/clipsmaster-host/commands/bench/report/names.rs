@@ -30,7 +30,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn of(study: &'a Study) -> Self {
-        let codecs = || study.rows.iter().filter(|row| row.algorithm != MEMCPY);
+        let codecs = || study.rows.iter().filter(|row| !row.is_limit());
         let mut algorithms = distinct(codecs().map(|row| row.algorithm.as_str()));
         algorithms.sort_unstable();
         Self { algorithms, implementations: distinct(codecs().map(|row| row.implementation.as_str())) }
@@ -54,7 +54,7 @@ impl<'a> Names<'a> {
 
     /// The same with the level: `zstd 3`.
     pub(super) fn label(&self, row: &Row) -> String {
-        if row.algorithm == MEMCPY {
+        if row.is_limit() {
             return MEMCPY.into();
         }
         let level = row.level.to_string();

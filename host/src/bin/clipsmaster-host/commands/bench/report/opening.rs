@@ -6,7 +6,7 @@ use super::{
     scale::drawable,
     text::{self, end, escape, iso_utc},
 };
-use clipsmaster_host::{MEMCPY, Measured, Row, Study, size};
+use clipsmaster_host::{Measured, Row, Study, size};
 
 /// Longer names are shown by their ends here; the heading of the data has it all.
 const LONGEST: usize = 60;
@@ -33,7 +33,7 @@ pub(super) fn header(study: &Study) -> String {
 }
 
 fn libraries(study: &Study) -> String {
-    let codecs = study.rows.iter().filter(|row| row.algorithm != MEMCPY);
+    let codecs = study.rows.iter().filter(|row| !row.is_limit());
     let library = |row: &Row| {
         let name = row.implementation.rsplit('/').next().unwrap_or_default();
         // Of what is opened at run time it may be unknown.
@@ -45,7 +45,7 @@ fn libraries(study: &Study) -> String {
 }
 
 fn method(study: &Study) -> String {
-    let hardware = distinct(study.rows.iter().filter(|row| row.algorithm != MEMCPY).map(|row| &row.hardware));
+    let hardware = distinct(study.rows.iter().filter(|row| !row.is_limit()).map(|row| &row.hardware));
     let only = match &hardware[..] {
         [one] => format!(" Only <code>{}</code> was measured.", escape(one)),
         _ => String::new(),

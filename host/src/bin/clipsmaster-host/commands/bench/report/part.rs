@@ -1,6 +1,6 @@
 //! The measurements of one piece of data, and which of them a figure shows.
 
-use clipsmaster_host::{MEMCPY, Measured, Row, Speed, Study};
+use clipsmaster_host::{Measured, Row, Speed, Study};
 
 /// All of one piece of data.
 pub(super) struct Part<'a> {
@@ -21,7 +21,7 @@ pub(super) fn parts(study: &Study) -> Vec<Part<'_>> {
 
 fn part<'a>(study: &'a Study, name: &'a str) -> Part<'a> {
     let rows = study.rows.iter().filter(|row| row.data == name);
-    let (memcpy, codecs) = rows.partition(|row| row.algorithm == MEMCPY);
+    let (memcpy, codecs) = rows.partition(|row| row.is_limit());
     Part { name, measured: study.data.iter().find(|m| m.name == name), codecs, memcpy }
 }
 

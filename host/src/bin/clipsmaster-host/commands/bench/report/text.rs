@@ -41,11 +41,6 @@ pub(super) fn deviation(part: f64) -> String {
     if part.is_finite() { format!("±{:.1}\u{202f}%", part * 100.0) } else { "–".into() }
 }
 
-/// `1 thread`, `2 threads`.
-pub(super) fn threads(count: u32) -> String {
-    if count == 1 { "1 thread".into() } else { format!("{count} threads") }
-}
-
 /// At most so many characters; the end is what is cut.
 pub(super) fn cut(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {

@@ -48,6 +48,20 @@ pub struct Metadata {
     pub seconds: f64,
 }
 
+impl Metadata {
+    /// Whether `out` is what was compressed, by size and CRC-32.
+    fn check(&self, out: &[u8]) -> Result<()> {
+        if out.len() as u64 != self.original_size {
+            return Err(Error::Mismatch(format!("{} bytes instead of {}", out.len(), self.original_size)));
+        }
+        let crc = crc32fast::hash(out);
+        if crc != self.crc32 {
+            return Err(Error::Mismatch(format!("CRC-32 {crc:08x} instead of {:08x}", self.crc32)));
+        }
+        Ok(())
+    }
+}
+
 /// Compresses with the best implementation for one request and decompresses with the best decoder of the same
 /// algorithm. `Send + Sync`; instances are kept and reused.
 #[derive(Debug)]
@@ -100,23 +114,32 @@ impl Compressor {
     /// # Errors
     /// [`Error::Codec`] of the last implementation, when all fail.
     pub fn compress(&self, data: &[u8]) -> Result<(Vec<u8>, Metadata)> {
-        let start = Instant::now();
         let mut out = Vec::new();
-        let written = self.compress_into(data, &mut out, 0)?;
-        out.truncate(written.len);
+        let metadata = self.compress_to(data, &mut out)?;
+        out.truncate(metadata.compressed_size as usize);
         out.shrink_to_fit();
-        let metadata = Metadata {
+        Ok((out, metadata))
+    }
+
+    /// As [`compress`](Self::compress), to the start of `out`, a buffer for reuse: it is grown where it is too short, and what follows the
+    /// compressed bytes in it means nothing.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress).
+    pub fn compress_to(&self, data: &[u8], out: &mut Vec<u8>) -> Result<Metadata> {
+        let start = Instant::now();
+        let written = self.compress_into(data, out, 0)?;
+        Ok(Metadata {
             algorithm: self.algorithm.clone(),
             implementation: written.implementation.to_owned(),
             hardware: written.hardware.to_owned(),
             level: written.level,
             original_size: data.len() as u64,
-            compressed_size: out.len() as u64,
-            ratio: data.len() as f64 / (out.len().max(1)) as f64,
+            compressed_size: written.len as u64,
+            ratio: data.len() as f64 / written.len.max(1) as f64,
             crc32: crc32fast::hash(data),
             seconds: start.elapsed().as_secs_f64(),
-        };
-        Ok((out, metadata))
+        })
     }
 
     /// Compresses `data` into `out` behind its first `front` bytes. It is grown where it is too short and keeps its length otherwise: a
@@ -305,19 +328,33 @@ impl Compressor {
         self.decompress_named(data, metadata).map(|(out, _)| out)
     }
 
+    /// Decompresses all frames in `data` into `out`, of just the size that `metadata` says, and checks that it is what was compressed.
+    ///
+    /// # Errors
+    /// As [`decompress`](Self::decompress).
+    pub fn decompress_to(&self, data: &[u8], metadata: &Metadata, out: &mut [u8]) -> Result<()> {
+        self.check_algorithm(metadata)?;
+        let (len, _) =
+            self.decoders.run("compressed data", |_, instance| decompress_all(instance, data, out))?;
+        metadata.check(out.get(..len).unwrap_or_default())
+    }
+
+    fn check_algorithm(&self, metadata: &Metadata) -> Result<()> {
+        if algorithm::canonical(&metadata.algorithm) == self.algorithm {
+            return Ok(());
+        }
+        let (its, own) = (&metadata.algorithm, &self.algorithm);
+        Err(Error::Mismatch(format!("it is {its}, this compressor reads {own}")))
+    }
+
     /// As [`decompress`](Self::decompress), and the implementation that did it.
     pub(crate) fn decompress_named(
         &self,
         data: &[u8],
         metadata: Option<&Metadata>,
     ) -> Result<(Vec<u8>, String)> {
-        if let Some(m) = metadata
-            && algorithm::canonical(&m.algorithm) != self.algorithm
-        {
-            return Err(Error::Mismatch(format!(
-                "it is {}, this compressor reads {}",
-                m.algorithm, self.algorithm
-            )));
+        if let Some(m) = metadata {
+            self.check_algorithm(m)?;
         }
         let known = metadata.map(|m| m.original_size);
         let (out, link) = self.decoders.run("compressed data", |link, instance| {
@@ -330,13 +367,7 @@ impl Compressor {
             }
         })?;
         if let Some(m) = metadata {
-            if out.len() as u64 != m.original_size {
-                return Err(Error::Mismatch(format!("{} bytes instead of {}", out.len(), m.original_size)));
-            }
-            let crc = crc32fast::hash(&out);
-            if crc != m.crc32 {
-                return Err(Error::Mismatch(format!("CRC-32 {crc:08x} instead of {:08x}", m.crc32)));
-            }
+            m.check(&out)?;
         }
         Ok((out, link.id.clone()))
     }
@@ -398,14 +429,19 @@ fn grow(out: &mut Vec<u8>, len: usize) -> api::Result<()> {
 fn decompress_sized(instance: &mut Instance, data: &[u8], len: u64) -> api::Result<Vec<u8>> {
     let len = usize::try_from(len).map_err(api::Error::internal)?;
     let mut out = zeroed(len)?;
-    let written = instance.decompress(data, &mut out).map_err(|e| match e.kind {
-        ErrorKind::DestinationTooSmall => {
-            api::Error::corrupt(format!("more data than the {len} bytes declared"))
-        }
-        _ => e,
-    })?;
+    let written = decompress_all(instance, data, &mut out)?;
     out.truncate(written);
     Ok(out)
+}
+
+/// Into a buffer of the size that was declared.
+fn decompress_all(instance: &mut Instance, data: &[u8], out: &mut [u8]) -> api::Result<usize> {
+    instance.decompress(data, out).map_err(|e| match e.kind {
+        ErrorKind::DestinationTooSmall => {
+            api::Error::corrupt(format!("more data than the {} bytes declared", out.len()))
+        }
+        _ => e,
+    })
 }
 
 /// Without a size: ever larger buffers, since a call that meets a full one starts again.

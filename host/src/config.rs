@@ -48,6 +48,9 @@ pub struct Config {
     pub plugin_dirs: Vec<PathBuf>,
     /// Whether the standard folders are searched after `plugin_dirs`.
     pub standard_dirs: bool,
+    /// Folder of the program, beside which plugins are searched; that of the running one when absent. For an application that runs inside
+    /// another program, such as an interpreter.
+    pub program_dir: Option<PathBuf>,
     /// Folder for private copies of plugins, verdicts and measurements. `None`: a temporary one, forgotten at exit.
     pub cache_dir: Option<PathBuf>,
     /// Folder of `config.yaml` and `allowlist`, and of the user's `compression_layers.yaml`.
@@ -154,8 +157,9 @@ impl Config {
                 let home = data_home().map(|p| p.join("clipsmaster/plugins"));
                 dirs.extend(home.map(|p| SearchDir::new(&p, "user's plugins")));
             }
-            if let Some(exe_dir) = env::current_exe().ok().as_deref().and_then(Path::parent) {
-                dirs.push(SearchDir { beside: true, ..SearchDir::new(exe_dir, "beside the program") });
+            let running = || Some(env::current_exe().ok()?.parent()?.to_owned());
+            if let Some(exe_dir) = self.program_dir.clone().or_else(running) {
+                dirs.push(SearchDir { beside: true, ..SearchDir::new(&exe_dir, "beside the program") });
                 let installed = exe_dir.join("../lib/clipsmaster/plugins");
                 dirs.push(SearchDir::new(&installed, "installed with the program"));
             }

@@ -1,8 +1,9 @@
 //! The facade: everything an application does with ClipsMaster starts here.
 
 use crate::{
-    Benchmarks, Config, Error, Likeness, Result, algorithm,
+    Benchmarks, Config, Error, Result,
     compressor::{Compressor, Link, Metadata},
+    kept::Kept,
     policy::Policies,
     registry::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
@@ -29,6 +30,7 @@ pub struct Host {
     background: Mutex<Option<JoinHandle<()>>>,
     /// Opened when they are first asked for.
     pub(crate) policies: Mutex<Option<Arc<Policies>>>,
+    pub(crate) kept: Kept,
 }
 
 impl Host {
@@ -46,7 +48,12 @@ impl Host {
     /// As [`open`](Self::open).
     pub fn open_with(config: Config, progress: ProgressFn<'_>) -> Result<Self> {
         let registry = Arc::new(Registry::new(config)?);
-        let host = Self { registry, background: Mutex::default(), policies: Mutex::default() };
+        let host = Self {
+            registry,
+            background: Mutex::default(),
+            policies: Mutex::default(),
+            kept: Kept::default(),
+        };
         host.refresh_with(progress)?;
         Ok(host)
     }
@@ -279,8 +286,7 @@ impl Host {
     /// # Errors
     /// As [`get_best_hardware`](Self::get_best_hardware), and the codec's own.
     pub fn compress_data(&self, data: &[u8], algorithm: &str) -> Result<(Vec<u8>, Metadata)> {
-        let request = Request::new(algorithm).bytes(data.len() as u64).like(data);
-        self.compressor(&request)?.compress(data)
+        self.shared_compressor(Request::new(algorithm), data)?.compress(data)
     }
 
     /// Decompresses `data`: by its metadata, or else by what its first bytes say it is, containers included.
@@ -289,10 +295,7 @@ impl Host {
     /// [`Error::UnknownFormat`], [`Error::Damaged`], [`Error::Container`], [`Error::Mismatch`].
     pub fn decompress_data(&self, data: &[u8], metadata: Option<&Metadata>) -> Result<Vec<u8>> {
         let Some(m) = metadata else { return self.decompress_chunked(data) };
-        let algorithm = algorithm::canonical(&m.algorithm);
-        let likeness = Likeness::of_frame(m.original_size, data.len() as u64);
-        let request = Request { likeness, ..Request::new(&algorithm).bytes(m.original_size) };
-        self.decompressor(&request)?.decompress(data, metadata)
+        self.shared_decompressor(&m.algorithm, m.original_size, data.len() as u64)?.decompress(data, metadata)
     }
 
     /// Decompresses frames that no container is around, by what their first bytes say they are.
@@ -309,7 +312,20 @@ impl Host {
     /// # Errors
     /// [`Error::Usage`] when it does not keep the contract; the message names the case.
     pub fn register<C: api::Codec>(&self, id: &str, version: &str) -> Result<()> {
-        self.registry.register(in_process::<C>(id, version))?;
+        self.register_as::<C>(id, version, C::DESCRIPTOR)
+    }
+
+    /// As [`register`](Self::register), for a codec that is described at run time.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register).
+    pub fn register_as<C: api::Codec>(
+        &self,
+        id: &str,
+        version: &str,
+        descriptor: api::Descriptor,
+    ) -> Result<()> {
+        self.registry.register(in_process::<C>(id, version, descriptor))?;
         if self.registry.config().benchmarks == Benchmarks::OnOpen {
             self.registry.measure_missing(&|_| {})?;
         } else if self.registry.config().benchmarks == Benchmarks::Background {
@@ -379,7 +395,7 @@ fn with_candidates<T>(snapshot: &Snapshot, f: impl FnOnce(&[Candidate<'_>]) -> T
 }
 
 /// A plugin table for a codec of this program. It lives as long as the program, like a loaded library.
-fn in_process<C: api::Codec>(id: &str, version: &str) -> import::Plugin {
+fn in_process<C: api::Codec>(id: &str, version: &str, descriptor: api::Descriptor) -> import::Plugin {
     struct One<C>(std::marker::PhantomData<C>);
     impl<C: api::Codec> export::CodecList for One<C> {
         const TABLES: &'static [api::abi::CodecV1] = &[export::codec_table::<C>()];
@@ -387,6 +403,10 @@ fn in_process<C: api::Codec>(id: &str, version: &str) -> import::Plugin {
         const BATCHES: &'static [api::abi::BatchCodecV1] = &[export::batch_codec::<C>()];
     }
     let manifest = api::Manifest::new(String::leak(id.to_owned()), String::leak(version.to_owned()));
-    let table = export::plugin_table::<One<C>>(manifest, export::standard_extension::<One<C>>);
+    let codecs = [api::abi::CodecV1 { descriptor, ..export::codec_table::<C>() }];
+    let table = api::abi::PluginV1 {
+        codecs: Box::leak(Box::new(codecs)).as_slice().into(),
+        ..export::plugin_table::<One<C>>(manifest, export::standard_extension::<One<C>>)
+    };
     import::Plugin::from_table(Box::leak(Box::new(table))).expect("the table is of this version")
 }

@@ -33,6 +33,7 @@ mod foreign;
 mod formats;
 pub mod health;
 mod host;
+mod kept;
 mod list;
 pub mod pipeline;
 pub mod policy;

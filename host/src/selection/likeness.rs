@@ -51,6 +51,12 @@ impl Likeness {
         Self::weighted(Kind::ALL.iter().map(|k| if *k == Kind::Random { 1.0 } else { 0.0 }).collect())
     }
 
+    /// The same to within a sixteenth, so that much data has the same.
+    pub(crate) fn coarse(&self) -> Self {
+        let steps: Vec<f64> = self.weights.iter().map(|w| (w * 8.0).round()).collect();
+        Self::weighted(steps)
+    }
+
     fn weighted(weights: Vec<f64>) -> Self {
         let sum: f64 = weights.iter().sum();
         Self { weights: weights.into_iter().map(|w| w / sum).collect() }

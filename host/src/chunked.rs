@@ -11,7 +11,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     fs::File,
-    io::{Cursor, Read},
+    io::{Cursor, Read, Write},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -83,8 +83,54 @@ impl Host {
     /// [`Error::Container`] for a container that is not as it was written; [`Error::Damaged`] and [`Error::UnknownFormat`] for other data.
     pub fn decompress_chunked(&self, data: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        self.strictly(data, &mut out)?;
+        self.decompress_chunked_to(data, &mut out)?;
         Ok(out)
+    }
+
+    /// As [`decompress_chunked`](Self::decompress_chunked), to `out`: front to back, so that what was written before an error is right.
+    ///
+    /// # Errors
+    /// As [`decompress_chunked`](Self::decompress_chunked), and [`Error::Io`] of `out`.
+    pub fn decompress_chunked_to(&self, data: &[u8], mut out: &mut dyn Write) -> Result<()> {
+        let decoders = Decoders::new(self, None);
+        let options = DecompressOptions { input: IN_MEMORY.into(), ..DecompressOptions::default() };
+        let input: Box<dyn Read + Send + '_> = Box::new(Cursor::new(data));
+        let mut next = Some(container::open(input, IN_MEMORY)?);
+        while let Some(opened) = next {
+            next = match opened {
+                Opened::Foreign(mut rest) => {
+                    let mut frames = Vec::new();
+                    rest.read_to_end(&mut frames).map_err(Error::io("read", IN_MEMORY))?;
+                    if container::holds_records(&frames) {
+                        let problem = "a container whose beginning is damaged".into();
+                        return Err(Error::Container { input: IN_MEMORY.into(), problem });
+                    }
+                    if container::may_hold_records(&frames) {
+                        // Whether they stand between the frames, as those of a container without its beginning do, or
+                        // within one that has a container for content, shows on the way through.
+                        let input = Input::Stream(Box::new(Cursor::new(frames)));
+                        pipeline::decompress(self, input, Output::Stream(&mut out), &options, &|_| {})?;
+                    } else {
+                        let raw = self.decompress_bare(&frames)?;
+                        out.write_all(&raw).map_err(Error::io("write", "memory"))?;
+                    }
+                    None
+                }
+                Opened::Container(mut reader) => {
+                    let mut summary = Summary::default();
+                    pipeline::decompress_sequential(
+                        &decoders,
+                        &mut reader,
+                        &mut out,
+                        &options,
+                        &|_| {},
+                        &mut summary,
+                    )?;
+                    reader.after()?
+                }
+            };
+        }
+        Ok(())
     }
 
     /// Compresses `data` with the default algorithm, so that damage to up to 10 % of the result can be repaired.
@@ -131,7 +177,7 @@ impl Host {
     /// where `on_damage` asks for one.
     pub fn safe_decompress(&self, data: &[u8], on_damage: OnDamage) -> Restored {
         let mut out = Vec::new();
-        let error = match self.strictly(data, &mut out) {
+        let error = match self.decompress_chunked_to(data, &mut out) {
             Ok(()) => return Restored::Intact(out),
             Err(e) => e,
         };
@@ -162,48 +208,6 @@ impl Host {
                 }
             }
         }
-    }
-
-    /// Reads all of `data` front to back; anything that is not as it was written is an error.
-    fn strictly(&self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let decoders = Decoders::new(self, None);
-        let options = DecompressOptions { input: IN_MEMORY.into(), ..DecompressOptions::default() };
-        let input: Box<dyn Read + Send + '_> = Box::new(Cursor::new(data));
-        let mut next = Some(container::open(input, IN_MEMORY)?);
-        while let Some(opened) = next {
-            next = match opened {
-                Opened::Foreign(mut rest) => {
-                    let mut frames = Vec::new();
-                    rest.read_to_end(&mut frames).map_err(Error::io("read", IN_MEMORY))?;
-                    if container::holds_records(&frames) {
-                        let problem = "a container whose beginning is damaged".into();
-                        return Err(Error::Container { input: IN_MEMORY.into(), problem });
-                    }
-                    if container::may_hold_records(&frames) {
-                        // Whether they stand between the frames, as those of a container without its beginning do, or
-                        // within one that has a container for content, shows on the way through.
-                        let input = Input::Stream(Box::new(Cursor::new(frames)));
-                        pipeline::decompress(self, input, Output::Stream(out), &options, &|_| {})?;
-                    } else {
-                        out.extend(self.decompress_bare(&frames)?);
-                    }
-                    None
-                }
-                Opened::Container(mut reader) => {
-                    let mut summary = Summary::default();
-                    pipeline::decompress_sequential(
-                        &decoders,
-                        &mut reader,
-                        out,
-                        &options,
-                        &|_| {},
-                        &mut summary,
-                    )?;
-                    reader.after()?
-                }
-            };
-        }
-        Ok(())
     }
 
     /// Compresses the file `input` into the file `output`, which appears whole or not at all. What its name says is what it is: an
@@ -300,6 +304,16 @@ fn compress_in_memory(compressor: &Compressor, data: &[u8], options: &CompressOp
     let mut out = Vec::new();
     pipeline::compress(compressor, data, &mut out, &options, &|_| {})?;
     Ok(out)
+}
+
+/// Whether a container, or a part of one, begins in `data`.
+pub fn is_container(data: &[u8]) -> bool {
+    container::is_ours(data)
+}
+
+/// Original bytes of the container that all of `data` is, as its index says; `None` where that cannot be told.
+pub fn container_raw_bytes(data: &[u8]) -> Option<u64> {
+    Survey::by_footer(data)?.raw_bytes
 }
 
 /// What the container in `data` is, without decoding it.

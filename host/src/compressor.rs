@@ -50,7 +50,10 @@ pub struct Metadata {
 
 impl Metadata {
     /// Whether `out` is what was compressed, by size and CRC-32.
-    fn check(&self, out: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
+    pub fn check(&self, out: &[u8]) -> Result<()> {
         if out.len() as u64 != self.original_size {
             return Err(Error::Mismatch(format!("{} bytes instead of {}", out.len(), self.original_size)));
         }

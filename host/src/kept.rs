@@ -43,7 +43,10 @@ impl Host {
     }
 
     /// As [`decompressor`](Self::decompressor), for calls that come again and again, with frames of `frame_bytes` that hold `raw_bytes`.
-    pub(crate) fn shared_decompressor(
+    ///
+    /// # Errors
+    /// As [`decompressor`](Self::decompressor).
+    pub fn shared_decompressor(
         &self,
         algorithm: &str,
         raw_bytes: u64,

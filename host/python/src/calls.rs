@@ -1,0 +1,357 @@
+//! The package's functions.
+
+use crate::{
+    data::{Data, Known, filled_bytes, metadata_to_python, run, run_beside, to_python, with_scratch},
+    errors::{IntegrityError, raise, raise_decompressing},
+    process::host,
+};
+use clipsmaster_host::{
+    HARDWARE_BENCHMARK_BYTES, HARDWARE_BENCHMARK_ITERATIONS, Host, Objective, Request, Restored,
+    SAFE_PARITY_PERCENT, algorithm, chunked_header_info as header_info, container_raw_bytes, is_container,
+    pipeline::{CompressOptions, OnDamage},
+};
+use pyo3::{
+    exceptions::{PyUserWarning, PyValueError},
+    ffi::c_str,
+    prelude::*,
+    types::{PyBytes, PyDict, PyTuple},
+};
+use std::{path::PathBuf, sync::Arc};
+
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(compress_data, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress_data, module)?)?;
+    module.add_function(wrap_pyfunction!(compress_chunked, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress_chunked, module)?)?;
+    module.add_function(wrap_pyfunction!(chunked_header_info, module)?)?;
+    module.add_function(wrap_pyfunction!(safe_compress, module)?)?;
+    module.add_function(wrap_pyfunction!(safe_decompress, module)?)?;
+    module.add_function(wrap_pyfunction!(compress_by_type, module)?)?;
+    module.add_function(wrap_pyfunction!(get_resource_policy, module)?)?;
+    module.add_function(wrap_pyfunction!(get_recommended_algorithm, module)?)?;
+    module.add_function(wrap_pyfunction!(benchmark_hardware, module)?)?;
+    module.add_function(wrap_pyfunction!(compress_file, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress_file, module)?)?;
+    module.add_function(wrap_pyfunction!(list_plugins, module)?)?;
+    module.add_function(wrap_pyfunction!(algorithms, module)?)?;
+    module.add_function(wrap_pyfunction!(refresh, module)?)
+}
+
+/// Compressed bytes and their metadata, as the documented pair.
+pub(crate) type Compressed<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>);
+
+/// Compresses any bytes-like object into standard frames of `algorithm` on the best hardware there is.
+///
+/// `level` is one of the algorithm's reference implementation (its default when None), `hardware` and `implementation` restrict the choice.
+/// Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
+#[pyfunction]
+#[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None))]
+fn compress_data<'py>(
+    py: Python<'py>,
+    data: Data,
+    algorithm: &str,
+    level: Option<i32>,
+    hardware: Option<String>,
+    implementation: Option<String>,
+) -> PyResult<Compressed<'py>> {
+    let host = host(py)?;
+    let request = Request { level, hardware, implementation, ..Request::new(algorithm) };
+    compress_with(py, data, move |data, out| host.shared_compressor(request, data)?.compress_to(data, out))
+}
+
+/// Compresses `data` by `compress`, which writes to the start of a buffer.
+pub(crate) fn compress_with<'py>(
+    py: Python<'py>,
+    data: Data,
+    compress: impl FnOnce(&[u8], &mut Vec<u8>) -> clipsmaster_host::Result<clipsmaster_host::Metadata>
+    + Send
+    + 'static,
+) -> PyResult<Compressed<'py>> {
+    let (bytes, metadata) = with_scratch(py, |buffer| {
+        let mut out = std::mem::take(buffer);
+        let (out, metadata) = run(
+            py,
+            data,
+            move |data| {
+                let metadata = compress(data, &mut out)?;
+                Ok((out, metadata))
+            },
+            raise,
+        )?;
+        *buffer = out;
+        Ok((metadata.compressed_size as usize, metadata))
+    })?;
+    Ok((bytes, metadata_to_python(py, &metadata)?))
+}
+
+/// Decompresses what compress_data() or any other call of this package made, and frames and containers of other tools.
+///
+/// With `metadata` the result is checked against its size and CRC-32; without, the format is told by the first bytes.
+#[pyfunction]
+#[pyo3(signature = (compressed, metadata = None))]
+fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) -> PyResult<Py<PyBytes>> {
+    let host = host(py)?;
+    let Some(known) = metadata else { return decompress_any(py, host, compressed) };
+    let Some(metadata) = known.checks else {
+        let request = Request::new(&known.algorithm);
+        let out = run(
+            py,
+            compressed,
+            move |data| host.decompressor(&request)?.decompress(data, None),
+            raise_decompressing,
+        )?;
+        return Ok(PyBytes::new(py, &out).unbind());
+    };
+    let len = size(metadata.original_size)?;
+    let is_container = is_container(compressed.as_slice());
+    filled_bytes(py, compressed, len, move |data, out| {
+        if is_container {
+            return into_slice(host, data, out).and_then(|()| metadata.check(out));
+        }
+        let frame_bytes = data.len() as u64;
+        let decompressor =
+            host.shared_decompressor(&metadata.algorithm, metadata.original_size, frame_bytes)?;
+        decompressor.decompress_to(data, &metadata, out)
+    })
+}
+
+/// A size, in bytes, that came with data.
+pub(crate) fn size(bytes: u64) -> PyResult<usize> {
+    usize::try_from(bytes)
+        .map_err(|_| IntegrityError::new_err(format!("{bytes} bytes are beyond this machine")))
+}
+
+/// Decompresses a container, or what its first bytes say it is.
+pub(crate) fn decompress_any(
+    py: Python<'_>,
+    host: &'static Arc<Host>,
+    compressed: Data,
+) -> PyResult<Py<PyBytes>> {
+    // A size that is not true is noticed before the result is given away.
+    if let Some(raw_bytes) = container_raw_bytes(compressed.as_slice()) {
+        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| into_slice(host, data, out));
+    }
+    let out = run(py, compressed, move |data| host.decompress_chunked(data), raise_decompressing)?;
+    Ok(PyBytes::new(py, &out).unbind())
+}
+
+/// Decompresses a container into all of `out`.
+fn into_slice(host: &Host, data: &[u8], out: &mut [u8]) -> clipsmaster_host::Result<()> {
+    let len = out.len();
+    let mut rest = out;
+    host.decompress_chunked_to(data, &mut rest)?;
+    match rest.len() {
+        0 => Ok(()),
+        missing => {
+            Err(clipsmaster_host::Error::Mismatch(format!("{} bytes instead of {len}", len - missing)))
+        }
+    }
+}
+
+/// Compresses any bytes-like object in chunks of `chunk_size` bytes, on all processors or `threads` of them, into a container that
+/// standard tools of the algorithm read too.
+///
+/// `parity` is recovery data, in percent: damage to about as much of the result can be repaired.
+#[pyfunction]
+#[pyo3(signature = (data, algorithm = "zstd", chunk_size = 4 * 1024 * 1024, *, level = None, threads = None, parity = 0))]
+fn compress_chunked<'py>(
+    py: Python<'py>,
+    data: Data,
+    algorithm: &str,
+    chunk_size: Option<usize>,
+    level: Option<i32>,
+    threads: Option<usize>,
+    parity: u8,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let host = host(py)?;
+    let request = Request { level, ..Request::new(algorithm) };
+    let options = CompressOptions {
+        chunk_bytes: chunk_size,
+        threads,
+        parity_percent: parity,
+        ..CompressOptions::default()
+    };
+    let compress = move |data: &[u8]| host.safe_compress_with(data, &request.like(data), &options);
+    let (out, _) = run(py, data, compress, raise)?;
+    Ok(PyBytes::new(py, &out))
+}
+
+/// Decompresses what compress_chunked() made, on all processors; also containers and frames of other tools.
+#[pyfunction]
+fn decompress_chunked(py: Python<'_>, compressed: Data) -> PyResult<Py<PyBytes>> {
+    decompress_any(py, host(py)?, compressed)
+}
+
+/// What the container in `compressed` is, by its records: algorithm, sizes, hashes and chunks, without decoding it.
+#[pyfunction]
+fn chunked_header_info<'py>(py: Python<'py>, compressed: Data) -> PyResult<Bound<'py, PyAny>> {
+    to_python(py, &header_info(compressed.as_slice()).map_err(raise_decompressing)?)
+}
+
+/// Compresses `data` so that damage to up to 10 % of the result can be repaired; each frame is decoded and compared before the call returns.
+///
+/// Answers the compressed bytes and metadata, as compress_data() does.
+#[pyfunction]
+#[pyo3(signature = (data, algorithm = "zstd", *, level = None, parity = SAFE_PARITY_PERCENT))]
+fn safe_compress<'py>(
+    py: Python<'py>,
+    data: Data,
+    algorithm: &str,
+    level: Option<i32>,
+    parity: u8,
+) -> PyResult<Compressed<'py>> {
+    let host = host(py)?;
+    let request = Request { level, ..Request::new(algorithm) };
+    let options = CompressOptions { parity_percent: parity, verify: true, ..CompressOptions::default() };
+    let compress = move |data: &[u8]| host.safe_compress_with(data, &request.like(data), &options);
+    let (out, metadata) = run(py, data, compress, raise)?;
+    Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
+}
+
+/// Decompresses `compressed`, repairs damage where that is possible, and warns (UserWarning) when it did.
+///
+/// What cannot be repaired raises IntegrityError; with `on_damage` "skip" or "zero" the rest is returned without what is lost, or with zeros
+/// in its place, and the warning names the lost ranges.
+#[pyfunction]
+#[pyo3(signature = (compressed, *, on_damage = "error"))]
+fn safe_decompress<'py>(py: Python<'py>, compressed: Data, on_damage: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let on_damage = match on_damage {
+        "error" => OnDamage::Error,
+        "skip" => OnDamage::Skip,
+        "zero" => OnDamage::Zero,
+        other => {
+            return Err(PyValueError::new_err(format!("on_damage is error, skip or zero, not `{other}`")));
+        }
+    };
+    let host = host(py)?;
+    let restored = run(py, compressed, move |data| Ok(host.safe_decompress(data, on_damage)), raise)?;
+    let (data, what) = match restored {
+        Restored::Intact(data) => (data, None),
+        Restored::Repaired { data, what } => (data, Some(format!("repaired: {}", what.join("; ")))),
+        Restored::Partial { data, lost, what } => {
+            let lost: Vec<String> = lost.iter().map(|r| format!("{}..{}", r.start, r.end)).collect();
+            (data, Some(format!("bytes {} are lost: {}", lost.join(", "), what.join("; "))))
+        }
+        Restored::Failed(e) => return Err(raise_decompressing(e)),
+    };
+    if let Some(text) = what {
+        let text = std::ffi::CString::new(text).unwrap_or_else(|_| c_str!("damaged").to_owned());
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1)?;
+    }
+    Ok(PyBytes::new(py, &data))
+}
+
+/// Compresses `data` as the policy of `resource_type` says how. Answers the compressed bytes and metadata, as compress_data() does.
+#[pyfunction]
+fn compress_by_type<'py>(py: Python<'py>, data: Data, resource_type: String) -> PyResult<Compressed<'py>> {
+    let host = host(py)?;
+    let (out, metadata) = run(py, data, move |data| host.compress_with_policy(data, &resource_type), raise)?;
+    Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
+}
+
+/// The policy in force for resources of a type, as a dictionary; that of `default` for types that no policy file names.
+#[pyfunction]
+fn get_resource_policy<'py>(py: Python<'py>, resource_type: String) -> PyResult<Bound<'py, PyAny>> {
+    let host = host(py)?;
+    let policy = py.detach(|| {
+        host.policies()?.reload_if_changed()?;
+        host.get_resource_policy(&resource_type)
+    });
+    to_python(py, &policy.map_err(raise)?)
+}
+
+/// The best algorithm, level and implementation for data like `data`, by measuring all that is installed on up to a MiB of it: seconds.
+///
+/// `objective` is speed, balanced or ratio.
+#[pyfunction]
+#[pyo3(signature = (data, objective = "balanced"))]
+fn get_recommended_algorithm<'py>(
+    py: Python<'py>,
+    data: Data,
+    objective: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let objective: Objective = objective.parse().map_err(PyValueError::new_err)?;
+    let host = host(py)?;
+    let measure = move |data: Data| host.get_recommended_algorithm(data.as_slice(), objective);
+    to_python(py, &run_beside(py, move || measure(data), raise)?)
+}
+
+/// Measures each hardware of this machine with `data_size` bytes of built-in data: its fastest implementation's speeds, in MB/s, and ratio.
+///
+/// Hardware that cannot be used is left out; list_plugins() says why.
+#[pyfunction]
+#[pyo3(signature = (data_size = HARDWARE_BENCHMARK_BYTES, iterations = HARDWARE_BENCHMARK_ITERATIONS))]
+fn benchmark_hardware(py: Python<'_>, data_size: usize, iterations: u32) -> PyResult<Bound<'_, PyDict>> {
+    let host = host(py)?;
+    let figures = run_beside(py, move || host.benchmark_hardware(data_size, iterations), raise)?;
+    let all = PyDict::new(py);
+    for (hardware, figures) in figures {
+        if figures.best.is_some() {
+            all.set_item(hardware, to_python(py, &figures)?)?;
+        }
+    }
+    Ok(all)
+}
+
+/// Compresses the file `input` into the file `output`, which appears whole or not at all. What its name says is what it is: .zst, .lz4, .gz,
+/// .bz2, .xz, .sz, or .cmc for any algorithm. Answers what was done, as a dictionary.
+#[pyfunction]
+#[pyo3(signature = (input, output, algorithm = "zstd", *, level = None, threads = None, parity = 0, overwrite = false))]
+#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+fn compress_file<'py>(
+    py: Python<'py>,
+    input: PathBuf,
+    output: PathBuf,
+    algorithm: &str,
+    level: Option<i32>,
+    threads: Option<usize>,
+    parity: u8,
+    overwrite: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let host = host(py)?;
+    let request = Request { level, ..Request::new(algorithm) };
+    let options = CompressOptions { threads, parity_percent: parity, ..CompressOptions::default() };
+    let compress = move || host.compress_file(&input, &output, overwrite, &request, &options, &|_| {});
+    to_python(py, &run_beside(py, compress, raise)?)
+}
+
+/// Decompresses the file `input`, whoever wrote it, into the file `output`, which appears whole or not at all. Answers what was done, as a
+/// dictionary.
+#[pyfunction]
+#[pyo3(signature = (input, output, *, overwrite = false))]
+fn decompress_file<'py>(
+    py: Python<'py>,
+    input: PathBuf,
+    output: PathBuf,
+    overwrite: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let host = host(py)?;
+    let decompress = move || host.decompress_file(&input, &output, overwrite, &Default::default(), &|_| {});
+    to_python(py, &run_beside(py, decompress, raise_decompressing)?)
+}
+
+/// What is installed, a dictionary for each implementation, as `clipsmaster-host list-plugins --json` has it.
+#[pyfunction]
+fn list_plugins(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let host = host(py)?;
+    to_python(py, &py.detach(|| host.list()))
+}
+
+/// Names of the algorithms that can be used.
+#[pyfunction]
+fn algorithms(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+    let host = host(py)?;
+    PyTuple::new(py, py.detach(|| host.algorithms()))
+}
+
+/// Looks again at the plugins folders: new files are proven, changed ones proven anew, missing ones gone.
+#[pyfunction]
+fn refresh(py: Python<'_>) -> PyResult<()> {
+    let host = host(py)?;
+    run_beside(py, move || host.refresh(), raise)
+}
+
+/// Name of an algorithm, of any of its aliases.
+pub(crate) fn canonical(name: &str) -> String {
+    algorithm::canonical(name)
+}

@@ -1,0 +1,272 @@
+//! Python's buffers as slices, results as `bytes`, and long calls that can be interrupted.
+
+#![expect(unsafe_code, reason = "memory of Python objects, as CPython's documentation promises it")]
+
+use crate::errors::raise_decompressing;
+use clipsmaster_host::{Metadata, Result};
+use pyo3::{
+    buffer::PyUntypedBuffer,
+    exceptions::{PyBufferError, PyKeyError, PyMemoryError, PyTypeError, PyValueError},
+    ffi, intern,
+    prelude::*,
+    types::{PyBytes, PyDict, PyMapping},
+};
+use serde::Serialize;
+use std::{
+    cell::RefCell,
+    mem::ManuallyDrop,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+/// Calls on this many bytes and more look for Ctrl-C while they work.
+const INTERRUPTIBLE_BYTES: usize = 8 << 20;
+/// How often they do.
+const SIGNALS_EVERY: Duration = Duration::from_millis(50);
+/// Longest buffer, in bytes, that a thread keeps for its next call.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// The bytes of a Python object, which it lends without a copy.
+pub(crate) struct Data(ManuallyDrop<Owner>);
+
+enum Owner {
+    /// Never changes, so that no export is needed.
+    Bytes(#[expect(dead_code, reason = "keeps the memory")] Py<PyBytes>, *const u8, usize),
+    Buffer(PyUntypedBuffer),
+}
+
+// SAFETY: the pointer is into the object that stands beside it, which is `Send` and `Sync` itself.
+unsafe impl Send for Data {}
+// SAFETY: as above; the bytes are only read.
+unsafe impl Sync for Data {}
+
+impl Data {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        let (start, len) = match &*self.0 {
+            Owner::Bytes(_, start, len) => (*start, *len),
+            Owner::Buffer(buffer) => (buffer.buf_ptr().cast_const().cast::<u8>(), buffer.len_bytes()),
+        };
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: an immutable `bytes` object, or an export that keeps its memory in place (PEP 3118). Whoever writes to an exported
+        // buffer meanwhile gets compressed what was there at some time, which the checksums then tell.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        // SAFETY: it is not used after this.
+        give_back(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
+/// Drops what is Python's. At the end of the interpreter nothing can be given back any more.
+fn give_back<T>(object: T) {
+    let mut object = Some(object);
+    if Python::try_attach(|_| drop(object.take())).is_none() {
+        std::mem::forget(object);
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Data {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let owner = match object.cast_exact::<PyBytes>() {
+            Ok(bytes) => {
+                let slice = bytes.as_bytes();
+                Owner::Bytes(bytes.to_owned().unbind(), slice.as_ptr(), slice.len())
+            }
+            Err(_) => {
+                let buffer = PyUntypedBuffer::get(&object)?;
+                if !buffer.is_c_contiguous() {
+                    return Err(PyBufferError::new_err(
+                        "the buffer is not contiguous in C order; pass bytes(view) or numpy.ascontiguousarray(array)",
+                    ));
+                }
+                Owner::Buffer(buffer)
+            }
+        };
+        Ok(Self(ManuallyDrop::new(owner)))
+    }
+}
+
+/// Does `work` on `data` without the interpreter's lock. A long one is done beside, so that Ctrl-C ends the call: then the work goes
+/// on unseen to its end, with the buffer that it was lent.
+pub(crate) fn run<T: Send + 'static>(
+    py: Python<'_>,
+    data: Data,
+    work: impl FnOnce(&[u8]) -> Result<T> + Send + 'static,
+    raise: impl Fn(clipsmaster_host::Error) -> PyErr,
+) -> PyResult<T> {
+    if data.as_slice().len() < INTERRUPTIBLE_BYTES {
+        return py.detach(|| work(data.as_slice())).map_err(raise);
+    }
+    run_beside(py, move || work(data.as_slice()), raise)
+}
+
+/// Does `work`, which takes long, in a thread of its own, and looks for Ctrl-C meanwhile.
+pub(crate) fn run_beside<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+    raise: impl Fn(clipsmaster_host::Error) -> PyErr,
+) -> PyResult<T> {
+    let (send, mut receive) = mpsc::channel();
+    thread::Builder::new()
+        .name("clipsmaster".into())
+        .spawn(move || send.send(work()))
+        .map_err(|e| PyMemoryError::new_err(format!("no thread for a long call: {e}")))?;
+    loop {
+        let receive = &mut receive;
+        match py.detach(move || receive.recv_timeout(SIGNALS_EVERY)) {
+            Ok(answer) => return answer.map_err(raise),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(PyValueError::new_err("a panic ended the call; this is a defect of the host"));
+            }
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `fill` with a buffer that this thread uses again and again, and makes `bytes` of the part that `fill` answers.
+pub(crate) fn with_scratch<'py, T>(
+    py: Python<'py>,
+    fill: impl FnOnce(&mut Vec<u8>) -> PyResult<(usize, T)>,
+) -> PyResult<(Bound<'py, PyBytes>, T)> {
+    // A codec written in Python may call the package again.
+    let mut buffer = SCRATCH.with(|scratch| scratch.take());
+    let filled = fill(&mut buffer);
+    let answer = filled.map(|(len, more)| (PyBytes::new(py, &buffer[..len]), more));
+    if buffer.capacity() <= KEPT_BYTES {
+        SCRATCH.with(|scratch| scratch.replace(buffer));
+    }
+    answer
+}
+
+/// A `bytes` object that is being written, by one thread.
+struct Unwritten {
+    object: ManuallyDrop<Py<PyBytes>>,
+    start: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the pointer is into the object beside it, which nobody else has yet.
+unsafe impl Send for Unwritten {}
+
+impl Unwritten {
+    fn new(py: Python<'_>, len: usize) -> PyResult<Self> {
+        let size = ffi::Py_ssize_t::try_from(len)
+            .map_err(|_| PyMemoryError::new_err(format!("no memory for {len} bytes")))?;
+        // SAFETY: a null pointer asks for an object of that size without content.
+        let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), size) };
+        // SAFETY: a new reference, or null with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, object)? };
+        // SAFETY: it is a bytes object.
+        let start = unsafe { ffi::PyBytes_AsString(object.as_ptr()) };
+        let object = ManuallyDrop::new(object.cast_into::<PyBytes>()?.unbind());
+        Ok(Self { object, start: start.cast(), len })
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: the object's own `len` bytes, and `self` is the only one who knows them. Any bit pattern is a byte; nobody reads what
+        // memory held before, since the object is given away only when all of it was written.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+
+    fn into_bytes(mut self) -> Py<PyBytes> {
+        // SAFETY: `self` is forgotten, so that it is taken once.
+        let object = unsafe { ManuallyDrop::take(&mut self.object) };
+        std::mem::forget(self);
+        object
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        // SAFETY: it is not used after this.
+        give_back(unsafe { ManuallyDrop::take(&mut self.object) });
+    }
+}
+
+/// `bytes` of `len` bytes that `fill` writes from `data`, all of them unless it fails.
+pub(crate) fn filled_bytes(
+    py: Python<'_>,
+    data: Data,
+    len: usize,
+    fill: impl FnOnce(&[u8], &mut [u8]) -> Result<()> + Send + 'static,
+) -> PyResult<Py<PyBytes>> {
+    let mut unwritten = Unwritten::new(py, len)?;
+    if data.as_slice().len().max(len) < INTERRUPTIBLE_BYTES {
+        let written = py.detach(|| fill(data.as_slice(), unwritten.as_mut_slice()));
+        return written.map(|()| unwritten.into_bytes()).map_err(raise_decompressing);
+    }
+    let write = move || fill(data.as_slice(), unwritten.as_mut_slice()).map(|()| unwritten);
+    Ok(run_beside(py, write, raise_decompressing)?.into_bytes())
+}
+
+/// `metadata` as the documented dictionary.
+pub(crate) fn metadata_to_python<'py>(py: Python<'py>, metadata: &Metadata) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item(intern!(py, "algorithm"), &metadata.algorithm)?;
+    dict.set_item(intern!(py, "implementation"), &metadata.implementation)?;
+    dict.set_item(intern!(py, "hardware"), &metadata.hardware)?;
+    dict.set_item(intern!(py, "level"), metadata.level)?;
+    dict.set_item(intern!(py, "original_size"), metadata.original_size)?;
+    dict.set_item(intern!(py, "compressed_size"), metadata.compressed_size)?;
+    dict.set_item(intern!(py, "ratio"), metadata.ratio)?;
+    dict.set_item(intern!(py, "crc32"), metadata.crc32)?;
+    dict.set_item(intern!(py, "seconds"), metadata.seconds)?;
+    Ok(dict)
+}
+
+/// What decompressing needs of metadata: the algorithm, and to check by, size and CRC-32 where both are there.
+pub(crate) struct Known {
+    pub algorithm: String,
+    pub checks: Option<Metadata>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Known {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let mapping = object.cast::<PyMapping>().map_err(|_| {
+            PyTypeError::new_err("metadata is what compressing answered beside the data: a dictionary")
+        })?;
+        let get = |key: &Bound<'py, pyo3::types::PyString>| match mapping.get_item(key) {
+            Ok(value) => Ok(Some(value)),
+            Err(e) if e.is_instance_of::<PyKeyError>(py) => Ok(None),
+            Err(e) => Err(e),
+        };
+        let algorithm: String = get(intern!(py, "algorithm"))?
+            .ok_or_else(|| PyValueError::new_err("metadata has no `algorithm`"))?
+            .extract()?;
+        let size = get(intern!(py, "original_size"))?.map(|v| v.extract::<u64>()).transpose()?;
+        let crc = get(intern!(py, "crc32"))?.map(|v| v.extract::<u32>()).transpose()?;
+        let checks = size.zip(crc).map(|(original_size, crc32)| Metadata {
+            algorithm: algorithm.clone(),
+            implementation: String::new(),
+            hardware: String::new(),
+            level: 0,
+            original_size,
+            compressed_size: 0,
+            ratio: 0.0,
+            crc32,
+            seconds: 0.0,
+        });
+        Ok(Self { algorithm, checks })
+    }
+}
+
+/// `value` as Python's own types, by way of JSON.
+pub(crate) fn to_python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(value).map_err(|e| PyValueError::new_err(e.to_string()))?;
+    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,))
+}

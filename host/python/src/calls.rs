@@ -6,9 +6,10 @@ use crate::{
     process::host,
 };
 use clipsmaster_host::{
-    HARDWARE_BENCHMARK_BYTES, HARDWARE_BENCHMARK_ITERATIONS, Host, Objective, Request, Restored,
-    SAFE_PARITY_PERCENT, algorithm, chunked_header_info as header_info, container_raw_bytes, is_container,
+    Host, Objective, Policy, Request, Restored, algorithm, chunked_header_info as header_info,
+    container_raw_bytes, is_container,
     pipeline::{CompressOptions, OnDamage},
+    policy::{AUTO, DEFAULT_TYPE},
 };
 use pyo3::{
     exceptions::{PyUserWarning, PyValueError},
@@ -43,9 +44,10 @@ pub(crate) type Compressed<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>);
 /// Compresses any bytes-like object into standard frames of `algorithm` on the best hardware there is.
 ///
 /// `level` is one of the algorithm's reference implementation (its default when None), `hardware` and `implementation` restrict the choice.
-/// Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
+/// With "auto" algorithm, level and filter are chosen by trials on a sample of the data; `objective` is then speed, balanced or ratio. Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
 #[pyfunction]
-#[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None))]
+#[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None, objective = None))]
+#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 fn compress_data<'py>(
     py: Python<'py>,
     data: Data,
@@ -53,10 +55,42 @@ fn compress_data<'py>(
     level: Option<i32>,
     hardware: Option<String>,
     implementation: Option<String>,
+    objective: Option<&str>,
 ) -> PyResult<Compressed<'py>> {
     let host = host(py)?;
+    if algorithm == AUTO {
+        if level.is_some() || implementation.is_some() {
+            return Err(PyValueError::new_err(
+                "auto chooses level and implementation itself; leave them out",
+            ));
+        }
+        let objective: Objective = objective.unwrap_or("balanced").parse().map_err(PyValueError::new_err)?;
+        return compress_auto(py, data, objective, hardware);
+    }
+    if objective.is_some() {
+        return Err(PyValueError::new_err("an objective is for the algorithm `auto`"));
+    }
     let request = Request { level, hardware, implementation, ..Request::new(algorithm) };
     compress_with(py, data, move |data, out| host.shared_compressor(request, data)?.compress_to(data, out))
+}
+
+/// Compresses by what trials on a sample of `data` choose.
+fn compress_auto<'py>(
+    py: Python<'py>,
+    data: Data,
+    objective: Objective,
+    hardware: Option<String>,
+) -> PyResult<Compressed<'py>> {
+    let host = host(py)?;
+    let compress = move |data: &[u8]| {
+        let objective = Some(objective);
+        let usual = host.get_resource_policy(DEFAULT_TYPE)?;
+        let policy =
+            Policy { algorithm: AUTO.into(), level: None, hardware, objective, filter: None, ..usual };
+        host.compress_by(data, &Policy { implementation: None, ..policy })
+    };
+    let (out, metadata) = run(py, data, compress, raise)?;
+    Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
 }
 
 /// Compresses `data` by `compress`, which writes to the start of a buffer.
@@ -91,16 +125,15 @@ pub(crate) fn compress_with<'py>(
 #[pyo3(signature = (compressed, metadata = None))]
 fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) -> PyResult<Py<PyBytes>> {
     let host = host(py)?;
-    let Some(known) = metadata else { return decompress_any(py, host, compressed) };
-    let Some(metadata) = known.checks else {
-        let request = Request::new(&known.algorithm);
-        let out = run(
-            py,
-            compressed,
-            move |data| host.decompressor(&request)?.decompress(data, None),
-            raise_decompressing,
-        )?;
-        return Ok(PyBytes::new(py, &out).unbind());
+    let metadata = match metadata {
+        None => return decompress_any(py, host, compressed),
+        Some(Known::Checks(metadata)) => metadata,
+        Some(Known::Algorithm(algorithm)) => {
+            let request = Request::new(&algorithm);
+            let decompress = move |data: &[u8]| host.decompressor(&request)?.decompress(data, None);
+            let out = run(py, compressed, decompress, raise_decompressing)?;
+            return Ok(PyBytes::new(py, &out).unbind());
+        }
     };
     let len = size(metadata.original_size)?;
     let is_container = is_container(compressed.as_slice());
@@ -153,7 +186,7 @@ fn into_slice(host: &Host, data: &[u8], out: &mut [u8]) -> clipsmaster_host::Res
 ///
 /// `parity` is recovery data, in percent: damage to about as much of the result can be repaired.
 #[pyfunction]
-#[pyo3(signature = (data, algorithm = "zstd", chunk_size = 4 * 1024 * 1024, *, level = None, threads = None, parity = 0))]
+#[pyo3(signature = (data, algorithm = "zstd", chunk_size = 4194304, *, level = None, threads = None, parity = 0))]
 fn compress_chunked<'py>(
     py: Python<'py>,
     data: Data,
@@ -192,7 +225,7 @@ fn chunked_header_info<'py>(py: Python<'py>, compressed: Data) -> PyResult<Bound
 ///
 /// Answers the compressed bytes and metadata, as compress_data() does.
 #[pyfunction]
-#[pyo3(signature = (data, algorithm = "zstd", *, level = None, parity = SAFE_PARITY_PERCENT))]
+#[pyo3(signature = (data, algorithm = "zstd", *, level = None, parity = 10))]
 fn safe_compress<'py>(
     py: Python<'py>,
     data: Data,
@@ -234,11 +267,13 @@ fn safe_decompress<'py>(py: Python<'py>, compressed: Data, on_damage: &str) -> P
         }
         Restored::Failed(e) => return Err(raise_decompressing(e)),
     };
-    if let Some(text) = what {
-        let text = std::ffi::CString::new(text).unwrap_or_else(|_| c_str!("damaged").to_owned());
-        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1)?;
-    }
+    what.map_or(Ok(()), |text| warn(py, text))?;
     Ok(PyBytes::new(py, &data))
+}
+
+fn warn(py: Python<'_>, text: String) -> PyResult<()> {
+    let text = std::ffi::CString::new(text).unwrap_or_else(|_| c_str!("damaged").to_owned());
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1)
 }
 
 /// Compresses `data` as the policy of `resource_type` says how. Answers the compressed bytes and metadata, as compress_data() does.
@@ -280,7 +315,7 @@ fn get_recommended_algorithm<'py>(
 ///
 /// Hardware that cannot be used is left out; list_plugins() says why.
 #[pyfunction]
-#[pyo3(signature = (data_size = HARDWARE_BENCHMARK_BYTES, iterations = HARDWARE_BENCHMARK_ITERATIONS))]
+#[pyo3(signature = (data_size = 52428800, iterations = 3))]
 fn benchmark_hardware(py: Python<'_>, data_size: usize, iterations: u32) -> PyResult<Bound<'_, PyDict>> {
     let host = host(py)?;
     let figures = run_beside(py, move || host.benchmark_hardware(data_size, iterations), raise)?;
@@ -316,7 +351,7 @@ fn compress_file<'py>(
 }
 
 /// Decompresses the file `input`, whoever wrote it, into the file `output`, which appears whole or not at all. Answers what was done, as a
-/// dictionary.
+/// dictionary; warns (UserWarning) of damage that was repaired.
 #[pyfunction]
 #[pyo3(signature = (input, output, *, overwrite = false))]
 fn decompress_file<'py>(
@@ -327,7 +362,9 @@ fn decompress_file<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let host = host(py)?;
     let decompress = move || host.decompress_file(&input, &output, overwrite, &Default::default(), &|_| {});
-    to_python(py, &run_beside(py, decompress, raise_decompressing)?)
+    let summary = run_beside(py, decompress, raise_decompressing)?;
+    summary.warnings.iter().try_for_each(|text| warn(py, text.clone()))?;
+    to_python(py, &summary)
 }
 
 /// What is installed, a dictionary for each implementation, as `clipsmaster-host list-plugins --json` has it.

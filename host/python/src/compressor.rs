@@ -72,7 +72,7 @@ impl Compressor {
         let opened = Self::opened(&mut slf)?;
         let py = slf.py();
         drop(slf);
-        let Some(checks) = metadata.and_then(|known| known.checks) else {
+        let Some(Known::Checks(checks)) = metadata else {
             if is_container(compressed.as_slice()) {
                 return decompress_any(py, host(py)?, compressed);
             }

@@ -5,8 +5,7 @@
 use crate::errors::raise_decompressing;
 use clipsmaster_host::{Metadata, Result};
 use pyo3::{
-    buffer::PyUntypedBuffer,
-    exceptions::{PyBufferError, PyKeyError, PyMemoryError, PyTypeError, PyValueError},
+    exceptions::{PyMemoryError, PyTypeError, PyValueError},
     ffi, intern,
     prelude::*,
     types::{PyBytes, PyDict, PyMapping},
@@ -15,7 +14,10 @@ use serde::Serialize;
 use std::{
     cell::RefCell,
     mem::ManuallyDrop,
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::Duration,
 };
@@ -28,38 +30,59 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The bytes of a Python object, which it lends without a copy.
-pub(crate) struct Data(ManuallyDrop<Owner>);
-
-enum Owner {
-    /// Never changes, so that no export is needed.
-    Bytes(#[expect(dead_code, reason = "keeps the memory")] Py<PyBytes>, *const u8, usize),
-    Buffer(PyUntypedBuffer),
+pub(crate) struct Data {
+    start: *const u8,
+    len: usize,
+    owner: ManuallyDrop<Owner>,
 }
 
-// SAFETY: the pointer is into the object that stands beside it, which is `Send` and `Sync` itself.
+/// What keeps the bytes in their place.
+enum Owner {
+    /// Never changes, so that no export is needed.
+    Bytes(#[expect(dead_code, reason = "kept for its memory")] Py<PyBytes>),
+    Buffer(Box<ffi::Py_buffer>),
+}
+
+// SAFETY: the pointers are into the object that is kept, which any thread may do; it is given back with the interpreter's lock held.
 unsafe impl Send for Data {}
 // SAFETY: as above; the bytes are only read.
 unsafe impl Sync for Data {}
 
 impl Data {
     pub(crate) fn as_slice(&self) -> &[u8] {
-        let (start, len) = match &*self.0 {
-            Owner::Bytes(_, start, len) => (*start, *len),
-            Owner::Buffer(buffer) => (buffer.buf_ptr().cast_const().cast::<u8>(), buffer.len_bytes()),
-        };
-        if len == 0 {
+        if self.len == 0 {
             return &[];
         }
         // SAFETY: an immutable `bytes` object, or an export that keeps its memory in place (PEP 3118). Whoever writes to an exported
         // buffer meanwhile gets compressed what was there at some time, which the checksums then tell.
-        unsafe { std::slice::from_raw_parts(start, len) }
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    fn of_buffer(object: &Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: an object, and a view to fill in; what is not one piece of bytes in C order is refused.
+        let code = unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_SIMPLE) };
+        if code != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        let (start, len) = (view.buf.cast_const().cast(), view.len.cast_unsigned());
+        Ok(Self { start, len, owner: ManuallyDrop::new(Owner::Buffer(view)) })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Self::Buffer(view) = self {
+            // SAFETY: it was filled in by `PyObject_GetBuffer`, and is released once. `give_back` holds the interpreter's lock.
+            unsafe { ffi::PyBuffer_Release(&mut **view) };
+        }
     }
 }
 
 impl Drop for Data {
     fn drop(&mut self) {
         // SAFETY: it is not used after this.
-        give_back(unsafe { ManuallyDrop::take(&mut self.0) });
+        give_back(unsafe { ManuallyDrop::take(&mut self.owner) });
     }
 }
 
@@ -75,22 +98,9 @@ impl<'py> FromPyObject<'_, 'py> for Data {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let owner = match object.cast_exact::<PyBytes>() {
-            Ok(bytes) => {
-                let slice = bytes.as_bytes();
-                Owner::Bytes(bytes.to_owned().unbind(), slice.as_ptr(), slice.len())
-            }
-            Err(_) => {
-                let buffer = PyUntypedBuffer::get(&object)?;
-                if !buffer.is_c_contiguous() {
-                    return Err(PyBufferError::new_err(
-                        "the buffer is not contiguous in C order; pass bytes(view) or numpy.ascontiguousarray(array)",
-                    ));
-                }
-                Owner::Buffer(buffer)
-            }
-        };
-        Ok(Self(ManuallyDrop::new(owner)))
+        let Ok(bytes) = object.cast_exact::<PyBytes>() else { return Self::of_buffer(&object) };
+        let (start, len) = (bytes.as_bytes().as_ptr(), bytes.as_bytes().len());
+        Ok(Self { start, len, owner: ManuallyDrop::new(Owner::Bytes(bytes.to_owned().unbind())) })
     }
 }
 
@@ -211,25 +221,63 @@ pub(crate) fn filled_bytes(
     Ok(run_beside(py, write, raise_decompressing)?.into_bytes())
 }
 
-/// `metadata` as the documented dictionary.
-pub(crate) fn metadata_to_python<'py>(py: Python<'py>, metadata: &Metadata) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item(intern!(py, "algorithm"), &metadata.algorithm)?;
-    dict.set_item(intern!(py, "implementation"), &metadata.implementation)?;
-    dict.set_item(intern!(py, "hardware"), &metadata.hardware)?;
-    dict.set_item(intern!(py, "level"), metadata.level)?;
+/// Dictionaries with what seldom changes: copying one is quicker than making another.
+static TEMPLATES: Mutex<Vec<Template>> = Mutex::new(Vec::new());
+
+struct Template {
+    implementation: String,
+    level: i32,
+    dict: Py<PyDict>,
+}
+
+impl Template {
+    /// Most of them: levels times implementations.
+    const MOST: usize = 64;
+
+    fn new(py: Python<'_>, metadata: &Metadata) -> PyResult<Self> {
+        let dict = PyDict::new(py);
+        dict.set_item(intern!(py, "algorithm"), &metadata.algorithm)?;
+        dict.set_item(intern!(py, "implementation"), &metadata.implementation)?;
+        dict.set_item(intern!(py, "hardware"), &metadata.hardware)?;
+        dict.set_item(intern!(py, "level"), metadata.level)?;
+        set_measures(&dict, metadata)?;
+        let implementation = metadata.implementation.clone();
+        Ok(Self { implementation, level: metadata.level, dict: dict.unbind() })
+    }
+}
+
+fn set_measures(dict: &Bound<'_, PyDict>, metadata: &Metadata) -> PyResult<()> {
+    let py = dict.py();
     dict.set_item(intern!(py, "original_size"), metadata.original_size)?;
     dict.set_item(intern!(py, "compressed_size"), metadata.compressed_size)?;
     dict.set_item(intern!(py, "ratio"), metadata.ratio)?;
     dict.set_item(intern!(py, "crc32"), metadata.crc32)?;
-    dict.set_item(intern!(py, "seconds"), metadata.seconds)?;
+    dict.set_item(intern!(py, "seconds"), metadata.seconds)
+}
+
+/// `metadata` as the documented dictionary.
+pub(crate) fn metadata_to_python<'py>(py: Python<'py>, metadata: &Metadata) -> PyResult<Bound<'py, PyDict>> {
+    let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |t: &Template| t.level == metadata.level && t.implementation == metadata.implementation;
+    let Some(template) = templates.iter().find(|t| is_it(t)) else {
+        let new = Template::new(py, metadata)?;
+        let dict = new.dict.bind(py).copy();
+        if templates.len() < Template::MOST {
+            templates.push(new);
+        }
+        return dict;
+    };
+    let dict = template.dict.bind(py).copy()?;
+    set_measures(&dict, metadata)?;
     Ok(dict)
 }
 
-/// What decompressing needs of metadata: the algorithm, and to check by, size and CRC-32 where both are there.
-pub(crate) struct Known {
-    pub algorithm: String,
-    pub checks: Option<Metadata>,
+/// What decompressing needs of metadata.
+pub(crate) enum Known {
+    /// Size and CRC-32, to check by.
+    Checks(Metadata),
+    /// No more than the algorithm.
+    Algorithm(String),
 }
 
 impl<'py> FromPyObject<'_, 'py> for Known {
@@ -237,31 +285,40 @@ impl<'py> FromPyObject<'_, 'py> for Known {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let py = object.py();
-        let mapping = object.cast::<PyMapping>().map_err(|_| {
-            PyTypeError::new_err("metadata is what compressing answered beside the data: a dictionary")
-        })?;
-        let get = |key: &Bound<'py, pyo3::types::PyString>| match mapping.get_item(key) {
-            Ok(value) => Ok(Some(value)),
-            Err(e) if e.is_instance_of::<PyKeyError>(py) => Ok(None),
-            Err(e) => Err(e),
+        let dict;
+        let dict = match object.cast::<PyDict>() {
+            Ok(dict) => dict,
+            // Any other mapping.
+            Err(_) => {
+                let mapping = object.cast::<PyMapping>().map_err(|_| {
+                    PyTypeError::new_err(
+                        "metadata is what compressing answered beside the data: a dictionary",
+                    )
+                })?;
+                dict = PyDict::new(py);
+                dict.update(&mapping)?;
+                dict.as_borrowed()
+            }
         };
-        let algorithm: String = get(intern!(py, "algorithm"))?
-            .ok_or_else(|| PyValueError::new_err("metadata has no `algorithm`"))?
-            .extract()?;
-        let size = get(intern!(py, "original_size"))?.map(|v| v.extract::<u64>()).transpose()?;
-        let crc = get(intern!(py, "crc32"))?.map(|v| v.extract::<u32>()).transpose()?;
-        let checks = size.zip(crc).map(|(original_size, crc32)| Metadata {
-            algorithm: algorithm.clone(),
-            implementation: String::new(),
-            hardware: String::new(),
-            level: 0,
-            original_size,
-            compressed_size: 0,
-            ratio: 0.0,
-            crc32,
-            seconds: 0.0,
-        });
-        Ok(Self { algorithm, checks })
+        let algorithm = dict.get_item(intern!(py, "algorithm"))?;
+        let algorithm: String =
+            algorithm.ok_or_else(|| PyValueError::new_err("metadata has no `algorithm`"))?.extract()?;
+        let size = dict.get_item(intern!(py, "original_size"))?.map(|v| v.extract::<u64>()).transpose()?;
+        let crc = dict.get_item(intern!(py, "crc32"))?.map(|v| v.extract::<u32>()).transpose()?;
+        Ok(match size.zip(crc) {
+            Some((original_size, crc32)) => Self::Checks(Metadata {
+                algorithm,
+                implementation: String::new(),
+                hardware: String::new(),
+                level: 0,
+                original_size,
+                compressed_size: 0,
+                ratio: 0.0,
+                crc32,
+                seconds: 0.0,
+            }),
+            None => Self::Algorithm(algorithm),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::{
     exceptions::{PyException, PyFileExistsError, PyMemoryError, PyOSError, PyValueError},
     prelude::*,
 };
+use std::cell::RefCell;
 
 create_exception!(
     clipsmaster.compression.error_handling,
@@ -65,7 +66,19 @@ pub(crate) fn raise_decompressing(e: Error) -> PyErr {
     exception(e, &DecompressionError::new_err)
 }
 
+thread_local! {
+    static INTERRUPTED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Keeps what ended a codec written in Python and is not its failure, KeyboardInterrupt most of all, for the call that it is in.
+pub(crate) fn interrupted(e: PyErr) {
+    INTERRUPTED.set(Some(e));
+}
+
 fn exception(e: Error, otherwise: &dyn Fn(String) -> PyErr) -> PyErr {
+    if let Some(e) = INTERRUPTED.take() {
+        return e;
+    }
     let text = e.to_string();
     match e {
         Error::Usage(_) | Error::Config { .. } | Error::Policy { .. } => PyValueError::new_err(text),

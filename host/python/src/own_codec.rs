@@ -3,11 +3,19 @@
 //! What such a codec answers is kept in a frame: [`MAGIC`], the length of the algorithm's name as a byte, the name, the length of what follows
 //! as 8 bytes (little-endian), and that. So frames are told apart, ends are found, and a missing piece is noticed, whatever the codec does.
 
-use crate::{errors::raise, process};
+use crate::{
+    data::Data,
+    errors::{interrupted, raise},
+    process,
+};
 use clipsmaster_host::{Error, Host, Result};
 use clipsmaster_plugin_api as api;
-use pyo3::{buffer::PyUntypedBuffer, exceptions::PyValueError, prelude::*, types::PyBytes};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use pyo3::{
+    exceptions::{PyException, PyTypeError, PyValueError},
+    prelude::*,
+    types::PyBytes,
+};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const MAGIC: &[u8] = b"CMPY";
 const LENGTH_BYTES: usize = 8;
@@ -24,24 +32,31 @@ struct Registered {
     descriptor: api::Descriptor,
 }
 
-static REGISTERED: [OnceLock<Registered>; MOST] = [const { OnceLock::new() }; MOST];
+static REGISTERED: [RwLock<Option<Arc<Registered>>>; MOST] = [const { RwLock::new(None) }; MOST];
 static REGISTERING: Mutex<()> = Mutex::new(());
+
+fn registered(number: usize) -> Option<Arc<Registered>> {
+    REGISTERED[number].read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn set_registered(number: usize, registered: Option<Arc<Registered>>) {
+    *REGISTERED[number].write().unwrap_or_else(PoisonError::into_inner) = registered;
+}
 
 /// The codec of class number `N`.
 struct Own<const N: usize> {
+    registered: Arc<Registered>,
     object: Py<PyAny>,
-}
-
-impl<const N: usize> Own<N> {
-    fn registered() -> api::Result<&'static Registered> {
-        REGISTERED[N].get().ok_or_else(|| api::Error::internal("no class is registered here"))
-    }
 }
 
 /// Calls into Python. At the interpreter's end there is none.
 fn attached<T>(f: impl for<'py> FnOnce(Python<'py>) -> PyResult<T>, kind: api::ErrorKind) -> api::Result<T> {
     let told = |py: Python<'_>, e: PyErr| {
-        api::Error::new(kind, e.value(py).repr().map_or_else(|_| "an exception".into(), |r| r.to_string()))
+        let text = e.value(py).repr().map_or_else(|_| "an exception".into(), |r| r.to_string());
+        if !e.is_instance_of::<PyException>(py) {
+            interrupted(e);
+        }
+        api::Error::new(kind, text)
     };
     Python::try_attach(|py| f(py).map_err(|e| told(py, e)))
         .unwrap_or_else(|| Err(api::Error::internal("the interpreter is ending")))
@@ -58,12 +73,12 @@ fn call(
     let answer = attached(
         |py| {
             let answer = object.bind(py).call_method1(method, (PyBytes::new(py, src),))?;
-            let buffer = PyUntypedBuffer::get(&answer)?.into_typed::<u8>()?;
-            let len = buffer.len_bytes();
-            match dst.get_mut(..len) {
-                Some(dst) => buffer.copy_to_slice(py, dst).map(|()| Some(len)),
-                None => Ok(None),
-            }
+            let answer: Data = answer.extract()?;
+            let len = answer.as_slice().len();
+            Ok(dst.get_mut(..len).map(|dst| {
+                dst.copy_from_slice(answer.as_slice());
+                len
+            }))
         },
         kind,
     )?;
@@ -74,12 +89,13 @@ impl<const N: usize> api::Codec for Own<N> {
     const DESCRIPTOR: api::Descriptor = api::Descriptor::new("", "");
 
     fn open(level: i32, _options: &api::Options) -> api::Result<Self> {
-        let registered = Self::registered()?;
+        let registered = registered(N).ok_or_else(|| api::Error::internal("no class is registered here"))?;
         let make = |py: Python<'_>| {
             let class = registered.class.bind(py);
             Ok(if registered.has_levels { class.call1((level,))? } else { class.call0()? }.unbind())
         };
-        Ok(Self { object: attached(make, api::ErrorKind::Internal)? })
+        let object = attached(make, api::ErrorKind::Internal)?;
+        Ok(Self { registered, object })
     }
 
     fn compress_bound(&self, len: usize) -> usize {
@@ -87,7 +103,7 @@ impl<const N: usize> api::Codec for Own<N> {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> api::Result<usize> {
-        let prefix = Self::registered()?.prefix;
+        let prefix = self.registered.prefix;
         let front = prefix.len() + LENGTH_BYTES;
         let (header, body) = dst.split_at_mut_checked(front).ok_or(api::ErrorKind::DestinationTooSmall)?;
         let len = call(&self.object, "compress", src, body, api::ErrorKind::Internal)?;
@@ -97,7 +113,7 @@ impl<const N: usize> api::Codec for Own<N> {
     }
 
     fn decompress(&mut self, mut src: &[u8], dst: &mut [u8]) -> api::Result<usize> {
-        let prefix = Self::registered()?.prefix;
+        let prefix = self.registered.prefix;
         let mut filled = 0;
         while !src.is_empty() {
             let rest = src.strip_prefix(prefix).ok_or(if prefix.starts_with(src) {
@@ -117,7 +133,7 @@ impl<const N: usize> api::Codec for Own<N> {
 
 /// Registers `N` with the host, if there is such a class.
 fn register<const N: usize>(host: &Host) -> Result<()> {
-    let Some(registered) = REGISTERED[N].get() else { return Ok(()) };
+    let Some(registered) = registered(N) else { return Ok(()) };
     host.register_as::<Own<N>>(&registered.id, &registered.version, registered.descriptor)
 }
 
@@ -166,7 +182,7 @@ pub(crate) fn register_compressor(
         return Err(PyValueError::new_err("an algorithm's name is 1 to 40 of a-z, 0-9, `-`, `_` and `.`"));
     }
     if !compressor.bind(py).is_callable() {
-        return Err(pyo3::exceptions::PyTypeError::new_err(
+        return Err(PyTypeError::new_err(
             "a compressor is a class, or a function that makes objects with compress() and decompress()",
         ));
     }
@@ -187,7 +203,7 @@ pub(crate) fn register_compressor(
         }
         descriptor = descriptor.levels(min, max, default);
     }
-    let registered = Registered {
+    let new = Registered {
         class: compressor,
         has_levels: levels.is_some(),
         prefix,
@@ -197,12 +213,12 @@ pub(crate) fn register_compressor(
     };
     py.detach(|| {
         let _alone = REGISTERING.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = REGISTERED.iter().position(|slot| slot.get().is_none());
+        let free = (0..MOST).find(|number| registered(*number).is_none());
         let full =
-            || Error::Usage(format!("{MOST} codecs written in Python are the most that a process can have"));
+            || Error::Usage(format!("a process can have {MOST} codecs written in Python, and has them"));
         let number = free.ok_or_else(full)?;
-        let _ = REGISTERED[number].set(registered);
-        REGISTER[number](host)
+        set_registered(number, Some(Arc::new(new)));
+        REGISTER[number](host).inspect_err(|_| set_registered(number, None))
     })
     .map_err(raise)
 }

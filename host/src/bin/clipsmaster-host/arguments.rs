@@ -72,12 +72,18 @@ pub(crate) struct Deferred<T>(T);
 
 impl<T: Args> Args for Deferred<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args)
+        command.defer(|verb| keep_about(verb, T::augment_args))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|verb| keep_about(verb, T::augment_args_for_update))
     }
+}
+
+/// Arguments that are shared between verbs bring a description of their own; the verb's is the one to show.
+fn keep_about(verb: clap::Command, augment: fn(clap::Command) -> clap::Command) -> clap::Command {
+    let about = verb.get_about().cloned().unwrap_or_default();
+    augment(verb).about(about)
 }
 
 impl<T: FromArgMatches> FromArgMatches for Deferred<T> {

@@ -160,15 +160,17 @@ impl Config {
             let running = || Some(env::current_exe().ok()?.parent()?.to_owned());
             if let Some(exe_dir) = self.program_dir.clone().or_else(running) {
                 dirs.push(SearchDir { beside: true, ..SearchDir::new(&exe_dir, "beside the program") });
-                let installed = exe_dir.join("../lib/clipsmaster/plugins");
-                dirs.push(SearchDir::new(&installed, "installed with the program"));
+                let installed = exe_dir.parent().map(|prefix| prefix.join("lib/clipsmaster/plugins"));
+                dirs.extend(installed.map(|p| SearchDir::new(&p, "installed with the program")));
             }
             for system in ["/usr/local/lib/clipsmaster/plugins", "/usr/lib/clipsmaster/plugins"] {
                 dirs.push(SearchDir::new(Path::new(system), "system"));
             }
         }
-        // An empty or relative entry would mean the working directory.
-        dirs.retain(|d| d.path.is_absolute());
+        // An empty or relative entry would mean the working directory. What is installed with a program in /usr/bin is the system's,
+        // too, and no copy of itself.
+        let mut seen = BTreeSet::new();
+        dirs.retain(|d| d.path.is_absolute() && seen.insert(d.path.clone()));
         dirs
     }
 }
@@ -282,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn relative_and_empty_folders_are_not_searched() {
+    fn relative_and_empty_folders_are_not_searched_and_none_twice() {
         let config = Config {
-            plugin_dirs: vec!["".into(), ".".into(), "plugins".into(), "/a".into()],
+            plugin_dirs: vec!["".into(), ".".into(), "plugins".into(), "/a".into(), "/a".into()],
             ..Config::default()
         };
         let dirs: Vec<_> = config.search_dirs().into_iter().map(|d| d.path).collect();

@@ -111,7 +111,7 @@ fn key(row: &Row) -> (&str, u64, u32, &str, i32) {
 
 fn is_outside_noise(now: Speed, before: Speed, pace: f64) -> bool {
     let error = |s: Speed| MEDIAN_ERROR * SIGMA_OF_MAD * s.deviation / f64::from(s.runs.max(1)).sqrt();
-    let limit = FLOOR + 3.0 * error(now).hypot(error(before));
+    let limit = FLOOR + 3.0 * (error(now).powi(2) + error(before).powi(2)).sqrt();
     (now.mb_s / before.mb_s / pace).ln().abs() > limit
 }
 

@@ -157,7 +157,7 @@ impl Room {
 
 /// Small areas that cover a line.
 fn along(a: (f64, f64), b: (f64, f64)) -> Vec<Area> {
-    let dots = ((b.0 - a.0).hypot(b.1 - a.1) / 3.0).ceil().max(1.0);
+    let dots = (((b.0 - a.0).powi(2) + (b.1 - a.1).powi(2)).sqrt() / 3.0).ceil().max(1.0);
     let at = |i: f64| (a.0 + (b.0 - a.0) * i / dots, a.1 + (b.1 - a.1) * i / dots);
     (0..=dots as usize).map(|i| Area::around(at(i as f64), 0.8)).collect()
 }

@@ -107,7 +107,11 @@ impl Config {
             cache_dir: from_var("CLIPSMASTER_CACHE_DIR")
                 .or_else(|| xdg("XDG_CACHE_HOME", ".cache"))
                 .filter(|_| !raised),
-            policy_files: PolicyFiles { user: config_dir.as_deref().map(policy::user_file), project: None },
+            policy_files: PolicyFiles {
+                system: system_config_dirs().map(|dir| policy::file_in(&dir)).collect(),
+                user: config_dir.as_deref().map(policy::file_in),
+                project: None,
+            },
             config_dir,
             probe_helper: from_var("CLIPSMASTER_PROBE_HELPER").filter(|_| !raised),
             trust: file.trust.unwrap_or_default(),
@@ -157,9 +161,8 @@ impl Config {
                 let home = data_home().map(|p| p.join("clipsmaster/plugins"));
                 dirs.extend(home.map(|p| SearchDir::new(&p, "user's plugins")));
             }
-            let running = || Some(env::current_exe().ok()?.parent()?.to_owned());
-            if let Some(exe_dir) = self.program_dir.clone().or_else(running) {
-                dirs.push(SearchDir { beside: true, ..SearchDir::new(&exe_dir, "beside the program") });
+            if let Some(exe_dir) = self.program_dir.as_deref().or(running_program_dir()) {
+                dirs.push(SearchDir { beside: true, ..SearchDir::new(exe_dir, "beside the program") });
                 let installed = exe_dir.parent().map(|prefix| prefix.join("lib/clipsmaster/plugins"));
                 dirs.extend(installed.map(|p| SearchDir::new(&p, "installed with the program")));
             }
@@ -233,6 +236,18 @@ fn home() -> Option<PathBuf> {
 
 fn data_home() -> Option<PathBuf> {
     from_var("XDG_DATA_HOME").or_else(|| home().map(|h| h.join(".local/share")))
+}
+
+/// The folder of the running program.
+fn running_program_dir() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PROGRAM.get_or_init(|| env::current_exe().ok()).as_deref().and_then(Path::parent)
+}
+
+/// Where an administrator configures the machine, and then what is installed under the program's own prefix.
+fn system_config_dirs() -> impl Iterator<Item = PathBuf> {
+    let prefix = running_program_dir().and_then(Path::parent);
+    [Path::new("/etc/clipsmaster").to_owned()].into_iter().chain(prefix.map(|p| p.join("etc/clipsmaster")))
 }
 
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {

@@ -109,7 +109,7 @@ impl Host {
     }
 }
 
-/// The user's file in the configuration folder.
-pub(crate) fn user_file(config_dir: &Path) -> std::path::PathBuf {
+/// The policy file in a configuration folder.
+pub(crate) fn file_in(config_dir: &Path) -> std::path::PathBuf {
     config_dir.join(FILE_NAME)
 }

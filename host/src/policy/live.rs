@@ -21,6 +21,8 @@ pub const FILE_NAME: &str = "compression_layers.yaml";
 /// Where policies come from. What is not there says nothing; a later file wins.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PolicyFiles {
+    /// The machine's files.
+    pub system: Vec<PathBuf>,
     /// The user's file.
     pub user: Option<PathBuf>,
     /// The project's file.
@@ -35,9 +37,10 @@ impl PolicyFiles {
 
     /// The files with their layers, the lowest first.
     pub fn layers(&self) -> impl Iterator<Item = (Layer, &Path)> {
+        let system = self.system.iter().map(|path| (Layer::System, path.as_path()));
         let user = self.user.as_deref().map(|path| (Layer::User, path));
         let project = self.project.as_deref().map(|path| (Layer::Project, path));
-        user.into_iter().chain(project)
+        system.chain(user).chain(project)
     }
 
     fn identities(&self) -> Vec<Option<FileIdentity>> {
@@ -174,8 +177,8 @@ mod tests {
         let dir = scratch("live");
         let path = dir.join(FILE_NAME);
         let write = |text: &str| fs::write(&path, text).expect("write");
-        let policies =
-            Policies::open(PolicyFiles { user: None, project: Some(path.clone()) }).expect("none yet");
+        let policies = Policies::open(PolicyFiles { project: Some(path.clone()), ..PolicyFiles::default() })
+            .expect("none yet");
         assert_eq!((level(&policies), policies.generation()), (Some(6), 0));
         assert!(!policies.reload_if_changed().expect("nothing new"));
 
@@ -192,6 +195,21 @@ mod tests {
         fs::remove_file(&path).expect("remove");
         assert!(policies.reload_if_changed().expect("gone"));
         assert_eq!((level(&policies), policies.generation()), (Some(6), 2));
+        fs::remove_dir_all(dir).expect("clean up");
+    }
+
+    #[test]
+    fn the_users_file_wins_over_the_machines() {
+        let dir = scratch("system");
+        let file = |name: &str, settings: &str| {
+            let path = dir.join(name);
+            fs::write(&path, format!("compression_policy:\n  log_data: {{{settings}}}\n")).expect("write");
+            path
+        };
+        let system = vec![dir.join("none"), file("system.yaml", "level: 2, parity: 3")];
+        let files = PolicyFiles { system, user: Some(file("user.yaml", "level: 8")), project: None };
+        let policy = PolicySet::open(&files).expect("valid").get("log_data").clone();
+        assert_eq!((policy.level, policy.parity_percent), (Some(8), 3));
         fs::remove_dir_all(dir).expect("clean up");
     }
 

@@ -27,7 +27,7 @@ pub use problem::{Place, Problem, Severity};
 pub use set::{BUILTIN_TEXT, Layer, Origin, PolicySet, nearest_type};
 pub use shape::check_type_name;
 
-pub(crate) use apply::user_file;
+pub(crate) use apply::file_in;
 
 use crate::{Objective, pipeline::Filtering};
 use serde::{Deserialize, Serialize};

@@ -29,6 +29,8 @@ const DEFAULT_MIN_SAVINGS: f64 = 0.05;
 pub enum Layer {
     /// The defaults of this version.
     BuiltIn,
+    /// The machine's file, of its administrator.
+    System,
     /// The user's file.
     User,
     /// The project's file.

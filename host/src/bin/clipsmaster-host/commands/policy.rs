@@ -131,6 +131,7 @@ fn more(policy: &Policy) -> String {
 fn short_name(layer: Layer) -> &'static str {
     match layer {
         Layer::BuiltIn => "built-in",
+        Layer::System => "system",
         Layer::User => "user",
         Layer::Project => "project",
         Layer::Api => "application",

@@ -375,6 +375,14 @@ fn machine_readable_output_has_the_fields_people_rely_on() {
     }
     assert!(s.run(&["completions", "bash"]).contains("clipsmaster-host"));
     assert!(s.run(&["--help"]).contains("Exit codes"));
+    // Verbs that share arguments say what they do themselves, and the manual has all of them.
+    assert!(s.run(&["compress", "--help"]).starts_with("Compress files or standard input\n"));
+    let page = s.run(&["man"]);
+    for said in
+        ["clipsmaster-host policy apply", "Compress files or standard input", "chunk\\-size", "Exit codes"]
+    {
+        assert!(page.contains(said), "{said}: {page}");
+    }
 }
 
 #[test]

@@ -154,6 +154,9 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(Args, Debug)]

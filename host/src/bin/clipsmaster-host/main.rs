@@ -90,6 +90,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Validate(a) => commands::validate::run(common, a),
         Command::Doctor => commands::doctor::run(common),
         Command::Completions { shell } => commands::completions::run(*shell),
+        Command::Man => commands::man::run(),
         Command::Plugins(PluginsCommand::Refresh) => commands::plugins::refresh(common),
         Command::Plugins(PluginsCommand::Quarantine(QuarantineCommand::List)) => {
             commands::plugins::quarantine_list(common)

@@ -11,6 +11,7 @@ pub(crate) mod export;
 mod files;
 pub(crate) mod info;
 pub(crate) mod list_plugins;
+pub(crate) mod man;
 pub(crate) mod plugins;
 pub(crate) mod policy;
 pub(crate) mod recommend;

@@ -312,10 +312,11 @@ impl Host {
     /// # Errors
     /// [`Error::Usage`] when it does not keep the contract; the message names the case.
     pub fn register<C: api::Codec>(&self, id: &str, version: &str) -> Result<()> {
-        self.register_as::<C>(id, version, C::DESCRIPTOR)
+        self.register_as::<C>(id, version, C::DESCRIPTOR, None).map(drop)
     }
 
-    /// As [`register`](Self::register), for a codec that is described at run time.
+    /// As [`register`](Self::register), for a codec that is described at run time. Its report is what the host of a forked child may be
+    /// given as `proven`: then nothing is proven again.
     ///
     /// # Errors
     /// As [`register`](Self::register).
@@ -324,14 +325,15 @@ impl Host {
         id: &str,
         version: &str,
         descriptor: api::Descriptor,
-    ) -> Result<()> {
-        self.registry.register(in_process::<C>(id, version, descriptor))?;
+        proven: Option<PluginReport>,
+    ) -> Result<PluginReport> {
+        let report = self.registry.register(in_process::<C>(id, version, descriptor), proven)?;
         if self.registry.config().benchmarks == Benchmarks::OnOpen {
             self.registry.measure_missing(&|_| {})?;
         } else if self.registry.config().benchmarks == Benchmarks::Background {
             self.measure_in_background();
         }
-        Ok(())
+        Ok(report)
     }
 
     /// Runs all conformance cases on a plugin file, whatever is known about it: its report, and the cases of each of

@@ -8,14 +8,14 @@ use crate::{
     errors::{interrupted, raise},
     process,
 };
-use clipsmaster_host::{Error, Host, Result};
+use clipsmaster_host::{Error, Host, PluginReport, Result};
 use clipsmaster_plugin_api as api;
 use pyo3::{
     exceptions::{PyException, PyTypeError, PyValueError},
     prelude::*,
     types::PyBytes,
 };
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 const MAGIC: &[u8] = b"CMPY";
 const LENGTH_BYTES: usize = 8;
@@ -30,6 +30,8 @@ struct Registered {
     id: String,
     version: String,
     descriptor: api::Descriptor,
+    /// What was found out about it; a forked child need not again.
+    proven: OnceLock<PluginReport>,
 }
 
 static REGISTERED: [RwLock<Option<Arc<Registered>>>; MOST] = [const { RwLock::new(None) }; MOST];
@@ -133,8 +135,11 @@ impl<const N: usize> api::Codec for Own<N> {
 
 /// Registers `N` with the host, if there is such a class.
 fn register<const N: usize>(host: &Host) -> Result<()> {
-    let Some(registered) = registered(N) else { return Ok(()) };
-    host.register_as::<Own<N>>(&registered.id, &registered.version, registered.descriptor)
+    let Some(class) = registered(N) else { return Ok(()) };
+    let proven = class.proven.get().cloned();
+    let report = host.register_as::<Own<N>>(&class.id, &class.version, class.descriptor, proven)?;
+    let _ = class.proven.set(report);
+    Ok(())
 }
 
 /// By number.
@@ -210,6 +215,7 @@ pub(crate) fn register_compressor(
         id: format!("python-{algorithm}"),
         version: version.to_owned(),
         descriptor,
+        proven: OnceLock::new(),
     };
     py.detach(|| {
         let _alone = REGISTERING.lock().unwrap_or_else(PoisonError::into_inner);

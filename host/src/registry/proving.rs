@@ -164,8 +164,23 @@ impl Registry {
         Ok((report, cases))
     }
 
-    /// Adds a plugin of the application's own, proven in this process: it is the application's code already.
-    pub(crate) fn register(&self, plugin: import::Plugin) -> Result<()> {
+    /// Adds a plugin of the application's own, proven in this process, or before it was forked: it is the application's code already.
+    pub(crate) fn register(
+        &self,
+        plugin: import::Plugin,
+        proven: Option<PluginReport>,
+    ) -> Result<PluginReport> {
+        let report = proven.map_or_else(|| self.prove_in_process(plugin), Ok)?;
+        let _one = lock(&self.scanning);
+        lock(&self.registered).push(Arc::new(Entry::in_process(plugin, report.clone())));
+        let before = self.snapshot();
+        let files = before.entries.iter().filter(|e| !e.path.as_os_str().is_empty());
+        let files = files.map(|e| e.with_report(e.report.clone())).collect();
+        self.publish_all(files, before.searched.clone());
+        Ok(report)
+    }
+
+    fn prove_in_process(&self, plugin: import::Plugin) -> Result<PluginReport> {
         let mut report = PluginReport::unloaded(PluginInfo::from(plugin.manifest()), Verdict::ok());
         for codec in plugin.codecs() {
             report.codecs.push(CodecReport::unproven(CodecInfo::new(&codec)));
@@ -182,13 +197,7 @@ impl Registry {
                 return Err(Error::Usage(format!("the codec does not keep the contract: {}", bad.reason)));
             }
         }
-        let _one = lock(&self.scanning);
-        lock(&self.registered).push(Arc::new(Entry::in_process(plugin, report)));
-        let before = self.snapshot();
-        let files = before.entries.iter().filter(|e| !e.path.as_os_str().is_empty());
-        let files = files.map(|e| e.with_report(e.report.clone())).collect();
-        self.publish_all(files, before.searched.clone());
-        Ok(())
+        Ok(report)
     }
 
     /// The proven reference of an algorithm, loaded into this process.

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, algorithm, buffer, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
-    self as api, BatchItem, ErrorKind, Options,
+    self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM,
     abi::import::{self, Batch, Instance, StreamDecoder},
 };
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,7 @@ impl Compressor {
     /// # Errors
     /// As [`compress`](Self::compress).
     pub(crate) fn compress_into(&self, data: &[u8], out: &mut Vec<u8>, front: usize) -> Result<Written<'_>> {
-        let (len, link) = self.encoders.run(&self.algorithm, |link, instance| {
+        let (len, link) = self.encoders.run(&self.algorithm, Checksum::Own, |link, instance| {
             let most = usize::try_from(link.info().max_chunk_bytes).unwrap_or(usize::MAX);
             let mut len = 0;
             let mut rest = data;
@@ -247,7 +247,7 @@ impl Compressor {
     pub(crate) fn verify(&self, raw: &[u8], frame: &[u8], decoded: &mut Vec<u8>) -> Result<()> {
         let no_memory = |_| Error::Usage(format!("no memory to verify a chunk of {} bytes", raw.len()));
         buffer::resize(decoded, raw.len()).map_err(no_memory)?;
-        self.decode_frame(frame, decoded, |out| out == raw).map(drop).map_err(|e| {
+        self.decode_frame_by(Checksum::Own, frame, decoded, |out| out == raw).map(drop).map_err(|e| {
             Error::Mismatch(format!(
                 "{} wrote a frame that does not decode to its input ({e})",
                 self.implementation()
@@ -255,7 +255,7 @@ impl Compressor {
         })
     }
 
-    /// Decodes frames known to be as they were written into exactly `out`, which `is_right` judges. A decoder that makes
+    /// Decodes frames known to be as they were written into exactly `out`, which `is_right` judges, whatever checksum frames carry. A decoder that makes
     /// something else of them is at fault, so the next one takes over. Answers the implementation that got it right.
     ///
     /// # Errors
@@ -266,9 +266,19 @@ impl Compressor {
         out: &mut [u8],
         is_right: impl Fn(&[u8]) -> bool,
     ) -> Result<&str> {
+        self.decode_frame_by(Checksum::Callers, frame, out, is_right)
+    }
+
+    fn decode_frame_by(
+        &self,
+        checksum: Checksum,
+        frame: &[u8],
+        out: &mut [u8],
+        is_right: impl Fn(&[u8]) -> bool,
+    ) -> Result<&str> {
         let wrong =
             |e: api::Error| api::Error::internal(format!("cannot decode a frame whose CRC is right: {e}"));
-        let ((), link) = self.decoders.run("a frame", |_, instance| {
+        let ((), link) = self.decoders.run("a frame", checksum, |_, instance| {
             let written = instance
                 .decompress(frame, out)
                 .map_err(|e| if blames_data(e.kind) { wrong(e) } else { e })?;
@@ -292,7 +302,7 @@ impl Compressor {
         name: &str,
     ) -> Result<(usize, &str)> {
         const SMALLEST: usize = 4 << 10;
-        let (len, link) = self.decoders.run(name, |_, instance| {
+        let (len, link) = self.decoders.run(name, Checksum::Own, |_, instance| {
             let mut room = room.max(SMALLEST).min(most);
             loop {
                 grow(out, room)?;
@@ -314,7 +324,8 @@ impl Compressor {
         out: &mut [u8],
         is_right: impl Fn(&[u8]) -> bool,
     ) -> bool {
-        let decoded = self.decoders.run("a frame", |_, instance| instance.decompress(frame, out));
+        let decoded =
+            self.decoders.run("a frame", Checksum::Own, |_, instance| instance.decompress(frame, out));
         decoded.is_ok_and(|(written, _)| written == out.len() && is_right(out))
     }
 
@@ -337,8 +348,9 @@ impl Compressor {
     /// As [`decompress`](Self::decompress).
     pub fn decompress_to(&self, data: &[u8], metadata: &Metadata, out: &mut [u8]) -> Result<()> {
         self.check_algorithm(metadata)?;
-        let (len, _) =
-            self.decoders.run("compressed data", |_, instance| decompress_all(instance, data, out))?;
+        let (len, _) = self
+            .decoders
+            .run("compressed data", Checksum::Callers, |_, instance| decompress_all(instance, data, out))?;
         metadata.check(out.get(..len).unwrap_or_default())
     }
 
@@ -360,7 +372,8 @@ impl Compressor {
             self.check_algorithm(m)?;
         }
         let known = metadata.map(|m| m.original_size);
-        let (out, link) = self.decoders.run("compressed data", |link, instance| {
+        let checksum = if metadata.is_some() { Checksum::Callers } else { Checksum::Own };
+        let (out, link) = self.decoders.run("compressed data", checksum, |link, instance| {
             let codec = link.codec()?;
             match known.or(codec.decompressed_len(data)?) {
                 Some(len) if known.is_some() || len <= BELIEVED_BYTES => {
@@ -469,13 +482,23 @@ fn decompress_growing(instance: &mut Instance, data: &[u8]) -> api::Result<Vec<u
     }
 }
 
+/// By what it is told that the right bytes came out of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Checksum {
+    /// The frame's own, if it has one.
+    Own,
+    /// One that the caller has: the frame's own need not be computed.
+    Callers,
+}
+
 /// One implementation at one level, with its idle instances.
 pub(crate) struct Link {
     id: String,
     level: i32,
     entry: Arc<Entry>,
     index: usize,
-    idle: Mutex<Vec<Instance>>,
+    /// Instances by [`Checksum`].
+    idle: [Mutex<Vec<Instance>>; 2],
     batch: OnceLock<Option<Batch>>,
 }
 
@@ -492,7 +515,7 @@ impl Link {
             level: ranked.level,
             entry,
             index,
-            idle: Mutex::default(),
+            idle: Default::default(),
             batch: OnceLock::new(),
         }
     }
@@ -512,22 +535,36 @@ impl Link {
     /// Does `work` with the codec's functions on batches, if it has any; `None` when that failed.
     fn call_batch<T>(&self, mut work: impl FnMut(&mut Instance, &Batch) -> api::Result<T>) -> Option<T> {
         let batch = (*self.batch.get_or_init(|| self.codec().ok()?.batch()))?;
-        self.call(&mut |_, instance| work(instance, &batch)).ok()
+        self.call(Checksum::Own, &mut |_, instance| work(instance, &batch)).ok()
     }
 
-    fn call<T>(&self, work: &mut impl FnMut(&Self, &mut Instance) -> api::Result<T>) -> api::Result<T> {
+    fn call<T>(
+        &self,
+        checksum: Checksum,
+        work: &mut impl FnMut(&Self, &mut Instance) -> api::Result<T>,
+    ) -> api::Result<T> {
         // Declared first: an instance that is not kept ends before the lock does.
         let _alone = (!self.info().concurrent).then(|| lock(&self.entry.serial));
-        let idle = lock(&self.idle).pop();
-        let mut instance = match idle {
+        let idle = &self.idle[checksum as usize];
+        let waiting = lock(idle).pop();
+        let mut instance = match waiting {
             Some(instance) => instance,
-            None => self.codec()?.open(self.level, &Options::default())?,
+            None => self.codec()?.open(self.level, &self.options(checksum))?,
         };
         let answer = work(self, &mut instance);
         if !instance.is_poisoned() {
-            lock(&self.idle).push(instance);
+            lock(idle).push(instance);
         }
         answer
+    }
+
+    fn options(&self, checksum: Checksum) -> Options {
+        let mut options = Options::default();
+        let can_skip = || self.info().options.iter().any(|(name, ..)| name == SKIP_CHECKSUM);
+        if checksum == Checksum::Callers && can_skip() {
+            options.set(SKIP_CHECKSUM, 1);
+        }
+        options
     }
 }
 
@@ -554,12 +591,13 @@ impl Chain {
     fn run<T>(
         &self,
         input: &str,
+        checksum: Checksum,
         mut work: impl FnMut(&Link, &mut Instance) -> api::Result<T>,
     ) -> Result<(T, &Link)> {
         let first = self.first_good.load(Ordering::Relaxed);
         let mut last = None;
         for (rank, link) in self.links.iter().enumerate().skip(first) {
-            match link.call(&mut work) {
+            match link.call(checksum, &mut work) {
                 Ok(value) => return Ok((value, link)),
                 Err(e) if self.decodes && blames_data(e.kind) => {
                     return Err(Error::codec(&link.id, input, e));

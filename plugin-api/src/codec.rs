@@ -64,6 +64,11 @@ impl Options {
         self.values.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
     }
 
+    /// Whether checksums of content are left to the caller ([`SKIP_CHECKSUM`](crate::SKIP_CHECKSUM)).
+    pub fn skips_checksum(&self) -> bool {
+        self.get(crate::SKIP_CHECKSUM) == Some(1)
+    }
+
     /// Adds a value; a later one of the same name wins.
     pub fn set(&mut self, name: impl Into<String>, value: i64) {
         self.values.push((name.into(), value));

@@ -102,7 +102,17 @@ pub struct OptionSpec {
     pub help: RStr<'static>,
 }
 
+/// Name of the option that says, by 1, that the caller compares what comes out with a checksum of its own: then
+/// [`Codec::decompress`](crate::Codec::decompress) need not compute those that frames carry of their content. All other faults are noticed as
+/// ever. For codecs whose checksum takes a part of the time that counts.
+pub const SKIP_CHECKSUM: &str = "skip_checksum";
+
 impl OptionSpec {
+    /// The option [`SKIP_CHECKSUM`].
+    pub const fn skip_checksum() -> Self {
+        Self::new(SKIP_CHECKSUM, 0, 1, 0, "whether checksums of content are left to the caller, who has one")
+    }
+
     /// An option whose value is a whole number within `min..=max`.
     pub const fn new(name: &'static str, min: i64, max: i64, default: i64, help: &'static str) -> Self {
         Self { name: RStr::from_str(name), min, max, default, help: RStr::from_str(help) }

@@ -108,7 +108,7 @@ pub mod abi;
 
 pub use abi_stable;
 pub use codec::{BatchItem, Codec, Decoder, DecoderLimits, Input, Options, Unavailable, read_to_end_into};
-pub use descriptor::{Descriptor, Levels, Manifest, OptionSpec, Threads, hardware};
+pub use descriptor::{Descriptor, Levels, Manifest, OptionSpec, SKIP_CHECKSUM, Threads, hardware};
 pub use error::{Error, ErrorKind, Result, Status};
 #[doc(hidden)]
 pub use export::private as __private;

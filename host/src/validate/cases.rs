@@ -5,7 +5,7 @@ use super::{
 };
 use crate::benchmark::data::Kind;
 use clipsmaster_plugin_api::{
-    ErrorKind, Threads,
+    ErrorKind, Options, SKIP_CHECKSUM, Threads,
     abi::import::{Codec, Instance},
 };
 use std::{
@@ -195,6 +195,38 @@ fn judge_cuts(s: &Subject, accepted: &[usize], len: usize) -> Finding {
         return passed();
     }
     Ok(Outcome::Note(format!("a frame of {len} bytes cut at {accepted:?} looks whole")))
+}
+
+/// What an instance that leaves checksums of content to the caller still has to do.
+pub(super) fn without_checksums(s: &Subject) -> Finding {
+    if !s.has_option(SKIP_CHECKSUM) {
+        return skipped("no such option");
+    }
+    let mut options = Options::default();
+    options.set(SKIP_CHECKSUM, 1);
+    let opened = s.codec.open(s.default_level(), &options);
+    let mut instance = opened.map_err(unexpected("open with checksums left to the caller"))?;
+    let (frame, data) = s.sample()?;
+    for noise in [Kind::Random.generate(0), Kind::Random.generate(70_000)] {
+        let frames = [frame.clone(), compress(&mut instance, &noise)?].concat();
+        expect(&mut instance, &frames, &[&data[..], &noise].concat(), "without checksums")?;
+    }
+    let mut accepted = Vec::new();
+    for cut in cuts(frame.len()) {
+        let (answer, _) = with_canary(data.len(), |dst| Ok(instance.decompress(&frame[..cut], dst)))?;
+        match answer {
+            Ok(_) => accepted.push(cut),
+            Err(e) => no_panic(&e)?,
+        }
+    }
+    for at in 0..frame.len().min(512) {
+        let mut damaged = frame.clone();
+        damaged[at] ^= 1 << (at % 8);
+        // Other bytes may come out now, but nowhere else.
+        let (answer, _) = with_canary(data.len(), |dst| Ok(instance.decompress(&damaged, dst)))?;
+        answer.map_or_else(|e| no_panic(&e), |_| Ok(()))?;
+    }
+    judge_cuts(s, &accepted, frame.len())
 }
 
 pub(super) fn flipped_bits(s: &Subject) -> Finding {

@@ -43,6 +43,7 @@ pub(crate) fn conform(codec: Codec, peers: &[(String, Codec)], send: &mut dyn Fn
     run("empty input to decompress", &mut || cases::empty_frame(&subject));
     run("truncated frames", &mut || cases::truncated(&subject));
     run("flipped bits", &mut || cases::flipped_bits(&subject));
+    run("checksums left to the caller", &mut || cases::without_checksums(&subject));
     run("random bytes to decompress", &mut || cases::garbage(&subject));
     run("stream decoder", &mut || cases::stream(&subject));
     run("stream decoder on truncated input", &mut || cases::truncated_stream(&subject));
@@ -85,6 +86,10 @@ impl Subject {
 
     fn open(&self) -> Result<Instance, Outcome> {
         open(&self.codec, self.default_level())
+    }
+
+    fn has_option(&self, name: &str) -> bool {
+        self.codec.descriptor().options.iter().any(|option| option.name == name)
     }
 
     /// A frame of 5000 bytes of text, with its content.

@@ -216,6 +216,7 @@ pub struct Lz4Frames {
     decompress: DecompressBlock,
     frame: Option<Frame>,
     began: bool,
+    skips_checksum: bool,
 }
 
 impl std::fmt::Debug for Lz4Frames {
@@ -227,7 +228,13 @@ impl std::fmt::Debug for Lz4Frames {
 impl Lz4Frames {
     /// A decoder whose blocks go through `decompress`.
     pub fn new(decompress: DecompressBlock) -> Self {
-        Self { decompress, frame: None, began: false }
+        Self { decompress, frame: None, began: false, skips_checksum: false }
+    }
+
+    /// Whether checksums of content are left to the caller; those of blocks and headers are compared all the same.
+    #[must_use]
+    pub fn skip_checksum(self, skips_checksum: bool) -> Self {
+        Self { skips_checksum, ..self }
     }
 }
 
@@ -245,7 +252,7 @@ impl Frames for Lz4Frames {
             } else if self.began && source.at_end()? {
                 return Ok(None);
             } else {
-                self.frame = Frame::read(source)?;
+                self.frame = Frame::read(source)?.map(|f| Frame { skips_checksum: self.skips_checksum, ..f });
                 self.began = true;
             }
         }
@@ -259,6 +266,7 @@ struct Frame {
     content_size: Option<u64>,
     decoded: u64,
     content: XxHash32,
+    skips_checksum: bool,
 }
 
 impl Frame {
@@ -292,7 +300,7 @@ impl Frame {
         }
         let content_size = descriptor[2..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let (block_bytes, content) = (block_size(block >> 4), XxHash32::with_seed(0));
-        Ok(Some(Self { flags, block_bytes, content_size, decoded: 0, content }))
+        Ok(Some(Self { flags, block_bytes, content_size, decoded: 0, content, skips_checksum: false }))
     }
 
     /// Decodes the next block; `None` after the end mark and what follows it.
@@ -320,7 +328,7 @@ impl Frame {
             decoded.ok_or_else(|| self.why_not(decompress, block, room.len(), history))?
         };
         self.decoded += n as u64;
-        if self.flags & CONTENT_CHECKSUM != 0 {
+        if self.flags & CONTENT_CHECKSUM != 0 && !self.skips_checksum {
             self.content.write(&room[..n]);
         }
         Ok(Some(n))
@@ -369,8 +377,11 @@ impl Frame {
     }
 
     fn finish(&self, source: &mut impl Source) -> Result<()> {
-        if self.flags & CONTENT_CHECKSUM != 0 && source.take_u32()? != self.content.finish_32() {
-            return Err(Error::corrupt("lz4 content checksum differs"));
+        if self.flags & CONTENT_CHECKSUM != 0 {
+            let expected = source.take_u32()?;
+            if !self.skips_checksum && expected != self.content.finish_32() {
+                return Err(Error::corrupt("lz4 content checksum differs"));
+            }
         }
         if let Some(size) = self.content_size.filter(|size| *size != self.decoded) {
             return Err(Error::corrupt(format!("lz4 frame of {} bytes declares {size}", self.decoded)));

@@ -113,6 +113,7 @@ pub type DecompressBlock = fn(src: &[u8], dst: &mut [u8]) -> Result<()>;
 pub struct SnappyFrames {
     decompress: DecompressBlock,
     began: bool,
+    skips_checksum: bool,
 }
 
 impl std::fmt::Debug for SnappyFrames {
@@ -124,7 +125,13 @@ impl std::fmt::Debug for SnappyFrames {
 impl SnappyFrames {
     /// A decoder whose blocks go through `decompress`.
     pub fn new(decompress: DecompressBlock) -> Self {
-        Self { decompress, began: false }
+        Self { decompress, began: false, skips_checksum: false }
+    }
+
+    /// Whether checksums of content are left to the caller.
+    #[must_use]
+    pub fn skip_checksum(self, skips_checksum: bool) -> Self {
+        Self { skips_checksum, ..self }
     }
 }
 
@@ -166,7 +173,7 @@ impl SnappyFrames {
             STORED => out.copy_from_slice(block),
             _ => (self.decompress)(block, out)?,
         }
-        if checksum(out) != expected {
+        if !self.skips_checksum && checksum(out) != expected {
             return Err(Error::corrupt("snappy checksum differs"));
         }
         Ok(size)

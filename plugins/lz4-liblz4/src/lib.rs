@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use clipsmaster_framing::{decoder, decompress, lz4 as frames};
-use clipsmaster_plugin_api::{Codec, Decoder, Descriptor, Options, Result, export_plugin};
+use clipsmaster_plugin_api::{Codec, Decoder, Descriptor, OptionSpec, Options, Result, export_plugin};
 use lzzzz::{lz4, lz4_hc};
 
 /// Levels from here on are the library's high-compression ones, as in its `lz4frame.c`.
@@ -15,18 +15,20 @@ const FIRST_HC_LEVEL: i32 = 2;
 /// The library's state lives in the thread, where the binding keeps it between calls.
 struct LibLz4 {
     level: i32,
+    skips_checksum: bool,
 }
 
 impl Codec for LibLz4 {
     const DESCRIPTOR: Descriptor = Descriptor::new("lz4", "liblz4")
         .library_version("1.10.0")
         .levels(0, 12, 1)
-        .file("lz4", &frames::MAGIC);
+        .file("lz4", &frames::MAGIC)
+        .options(&[OptionSpec::skip_checksum()]);
     const DECODER: Option<Decoder> =
         Some(|input, limits| Ok(decoder(frames::Lz4Frames::new(decompress_block), input, limits)));
 
-    fn open(level: i32, _options: &Options) -> Result<Self> {
-        Ok(Self { level })
+    fn open(level: i32, options: &Options) -> Result<Self> {
+        Ok(Self { level, skips_checksum: options.skips_checksum() })
     }
 
     fn compress_bound(&self, len: usize) -> usize {
@@ -46,7 +48,8 @@ impl Codec for LibLz4 {
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        decompress(frames::Lz4Frames::new(decompress_block), src, dst)
+        let frames = frames::Lz4Frames::new(decompress_block).skip_checksum(self.skips_checksum);
+        decompress(frames, src, dst)
     }
 
     fn decompressed_len(src: &[u8]) -> Option<u64> {

@@ -3,23 +3,28 @@
 #![forbid(unsafe_code)]
 
 use clipsmaster_framing::{decoder, decompress, snappy};
-use clipsmaster_plugin_api::{Codec, Decoder, Descriptor, Error, Options, Result, export_plugin};
+use clipsmaster_plugin_api::{Codec, Decoder, Descriptor, Error, OptionSpec, Options, Result, export_plugin};
 use snap::raw::{self, max_compress_len};
 
 struct Snappy {
     encoder: raw::Encoder,
     /// For blocks whose destination is smaller than snap wants to begin with.
     scratch: Vec<u8>,
+    skips_checksum: bool,
 }
 
 impl Codec for Snappy {
-    const DESCRIPTOR: Descriptor =
-        Descriptor::new("snappy", "snap").library_version("1.1.2").levels(1, 1, 1).file("sz", snappy::MAGIC);
+    const DESCRIPTOR: Descriptor = Descriptor::new("snappy", "snap")
+        .library_version("1.1.2")
+        .levels(1, 1, 1)
+        .file("sz", snappy::MAGIC)
+        .options(&[OptionSpec::skip_checksum()]);
     const DECODER: Option<Decoder> =
         Some(|input, limits| Ok(decoder(snappy::SnappyFrames::new(decompress_block), input, limits)));
 
-    fn open(_level: i32, _options: &Options) -> Result<Self> {
-        Ok(Self { encoder: raw::Encoder::new(), scratch: Vec::new() })
+    fn open(_level: i32, options: &Options) -> Result<Self> {
+        let skips_checksum = options.skips_checksum();
+        Ok(Self { encoder: raw::Encoder::new(), scratch: Vec::new(), skips_checksum })
     }
 
     /// What the last block needs to be compressed in place; the result is never longer than `snappy::bound`.
@@ -33,7 +38,8 @@ impl Codec for Snappy {
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        decompress(snappy::SnappyFrames::new(decompress_block), src, dst)
+        let frames = snappy::SnappyFrames::new(decompress_block).skip_checksum(self.skips_checksum);
+        decompress(frames, src, dst)
     }
 
     fn decompressed_len(src: &[u8]) -> Option<u64> {

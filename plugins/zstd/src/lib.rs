@@ -10,7 +10,7 @@ use clipsmaster_plugin_api::{
 use std::io;
 use zstd::{
     bulk::{Compressor, Decompressor},
-    zstd_safe::{self, CParameter, zstd_sys::ZSTD_ErrorCode},
+    zstd_safe::{self, CParameter, DParameter, zstd_sys::ZSTD_ErrorCode},
 };
 
 /// Smallest window that zstd takes, as a power of two.
@@ -26,13 +26,16 @@ impl Codec for Zstd {
         .library_version("1.5.7")
         .levels(-7, 22, 3)
         .file("zst", &[0x28, 0xb5, 0x2f, 0xfd])
-        .options(&[OptionSpec::new(
-            "window_log",
-            0,
-            27,
-            0,
-            "largest distance of a match, as a power of two of bytes, 10 to 27; 0 leaves it to the level",
-        )]);
+        .options(&[
+            OptionSpec::new(
+                "window_log",
+                0,
+                27,
+                0,
+                "largest distance of a match, as a power of two of bytes, 10 to 27; 0 leaves it to the level",
+            ),
+            OptionSpec::skip_checksum(),
+        ]);
     const DECODER: Option<Decoder> = Some(decoder::open);
 
     fn open(level: i32, options: &Options) -> Result<Self> {
@@ -46,7 +49,11 @@ impl Codec for Zstd {
             }
             log => compressor.set_parameter(CParameter::WindowLog(log as u32)).map_err(zstd_error)?,
         }
-        Ok(Self { compressor, decompressor: Decompressor::new().map_err(zstd_error)? })
+        let mut decompressor = Decompressor::new().map_err(zstd_error)?;
+        if options.skips_checksum() {
+            decompressor.set_parameter(DParameter::ForceIgnoreChecksum(true)).map_err(zstd_error)?;
+        }
+        Ok(Self { compressor, decompressor })
     }
 
     fn compress_bound(&self, len: usize) -> usize {

@@ -38,7 +38,7 @@ def source(tmp_path):
     for number in range(14):
         path = folder / f"{number % 3}" / f"{number}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b" ".join(random.Random(number).choices(words, k=120_000)))
+        path.write_bytes(b" ".join(random.Random(number).choices(words, k=80_000)))
     (folder / "empty").touch()
     return folder
 

@@ -25,8 +25,10 @@ CODECS = [
     ClipsMaster(resource_type="subtitle"),
     ClipsMaster(resource_type="nobody's"),
     Zstd(),
-    Zstd(19),
+    Zstd(-100),
+    Zstd(100, checksum=True),
     GZip(),
+    GZip(-1),
     GZip(0),
 ]
 RANDOM = np.random.default_rng(1)

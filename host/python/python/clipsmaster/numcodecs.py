@@ -71,15 +71,17 @@ class ClipsMaster(_Decodes, Codec):
 class Zstd(_Decodes, _zstd.Zstd):
     """numcodecs' own codec "zstd", by name and configuration, that works with the plugins: numcodecs alone reads what it wrote.
 
-    Each frame has its checksum, whatever `checksum` says.
+    Each frame has its checksum, whatever `checksum` says. Levels beyond the host's, -7 to 22, are brought to the nearest.
     """
 
     def encode(self, buf):
-        return compress_data(ensure_contiguous_ndarray(buf), "zstd", level=self.level)[0]
+        return compress_data(ensure_contiguous_ndarray(buf), "zstd", level=min(max(self.level, -7), 22))[0]
 
 
 class GZip(_Decodes, _gzip.GZip):
     """numcodecs' own codec "gzip", by name and configuration, that works with the plugins: numcodecs alone reads what it wrote."""
 
     def encode(self, buf):
-        return compress_data(ensure_contiguous_ndarray(buf), "gzip", level=self.level)[0]
+        # -1 is zlib's default.
+        level = None if self.level == -1 else self.level
+        return compress_data(ensure_contiguous_ndarray(buf), "gzip", level=level)[0]

@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 numcodecs = pytest.importorskip("numcodecs")
 common = pytest.importorskip("numcodecs.tests.common", reason="this numcodecs comes without its helpers for tests")
 
-from clipsmaster.compression import CompressionError, DecompressionError, algorithms  # noqa: E402
+from clipsmaster.compression import CompressionError, DecompressionError, algorithms, register_compressor  # noqa: E402
 from clipsmaster.numcodecs import ClipsMaster, GZip, Zstd  # noqa: E402
 
 CODECS = [
@@ -92,6 +92,17 @@ def test_decoding_takes_any_frame_whatever_the_configuration():
     assert ClipsMaster().decode(encoded + encoded) == b"some textsome text"
     # A frame without the size of its content (RFC 8878, 3.1.1): one raw block.
     assert ClipsMaster().decode(bytes.fromhex("28b52ffd 00 58 190000") + b"foo") == b"foo"
+
+
+def test_any_algorithm_that_is_there():
+    import zlib
+
+    class Own:
+        compress, decompress = staticmethod(zlib.compress), staticmethod(zlib.decompress)
+
+    register_compressor("numcodecs-own", Own)
+    encoded = ClipsMaster("numcodecs-own").encode(b"some text " * 100)
+    assert ClipsMaster().decode(encoded) == b"some text " * 100
 
 
 def test_numcodecs_reads_what_its_codecs_wrote_here():

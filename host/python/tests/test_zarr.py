@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import subprocess
 import sys
 
@@ -20,10 +21,12 @@ from clipsmaster.compression import algorithms, compress_chunked  # noqa: E402
 from clipsmaster.zarr import ClipsMasterCodec, GzipCodec, ZstdCodec  # noqa: E402
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+# Other tests bring algorithms of their own.
+ALGORITHMS = algorithms()
 DATA = np.arange(120 * 90, dtype="i4").reshape(120, 90) // 7
 CODECS = [
     ClipsMasterCodec(),
-    *map(ClipsMasterCodec, algorithms()),
+    *map(ClipsMasterCodec, ALGORITHMS),
     ClipsMasterCodec("gzip", 9),
     ClipsMasterCodec("auto", objective="ratio"),
     ClipsMasterCodec(resource_type="model_weights"),
@@ -213,7 +216,7 @@ def test_the_file_beside_reads_containers(tmp_path, without_the_package):
     # The half of it that does not shrink is stored in containers that can.
     raw = DATA.tobytes() + np.random.default_rng(1).bytes(50_003)
     (tmp_path / "raw").write_bytes(raw)
-    for algorithm in algorithms():
+    for algorithm in ALGORITHMS:
         for parity in (0, 10):
             container = compress_chunked(raw, algorithm, 16_384, parity=parity)
             (tmp_path / f"{algorithm}-{parity}").write_bytes(container)
@@ -237,7 +240,20 @@ for path in others:
     assert decode(path.read_bytes()) == raw.read_bytes(), path
 print(len(others))
 """
-    assert without_the_package(read, tmp_path) == f"{2 * len(algorithms()) + 4}\n"
+    assert without_the_package(read, tmp_path) == f"{2 * len(ALGORITHMS) + 4}\n"
+
+
+def test_what_the_readme_says(tmp_path, monkeypatch):
+    pytest.importorskip("xarray", reason="needs xarray")
+    monkeypatch.chdir(tmp_path)
+    readme = EXAMPLES.with_name("README.md").read_text()
+    section = readme.partition("## Zarr")[2].partition("\n## ")[0]
+    names, before = {}, zarr.config.get("codecs")
+    for program in re.findall("```python\n(.*?)```", section, re.DOTALL):
+        exec(program, names)
+    assert zarr.config.get("codecs.zstd") == "clipsmaster.zarr.ZstdCodec"
+    zarr.config.set({"codecs": before})
+    assert zarr.open_group("set.zarr")["temperature"].compressors == (names["codec"],)
 
 
 def test_it_is_found_by_name(tmp_path):

@@ -302,8 +302,9 @@ impl Host {
     pub(crate) fn decompress_bare(&self, data: &[u8]) -> Result<Vec<u8>> {
         let unknown = || Error::UnknownFormat { input: "compressed data".into(), known: self.algorithms() };
         let algorithm = self.detect(data, None).ok_or_else(unknown)?;
-        let request = Request::new(&algorithm).bytes(data.len() as u64);
-        self.decompressor(&request)?.decompress(data, None)
+        // What comes out is of a size that nobody knows yet.
+        let (frame_bytes, raw_bytes) = (data.len() as u64, 3 * data.len() as u64);
+        self.shared_decompressor(&algorithm, raw_bytes, frame_bytes)?.decompress(data, None)
     }
 
     /// Adds the application's own codec as plugin `id`, for those who may not load libraries or bring their own type. It is proven

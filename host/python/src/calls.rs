@@ -280,7 +280,11 @@ fn warn(py: Python<'_>, text: String) -> PyResult<()> {
 #[pyfunction]
 fn compress_by_type<'py>(py: Python<'py>, data: Data, resource_type: String) -> PyResult<Compressed<'py>> {
     let host = host(py)?;
-    let (out, metadata) = run(py, data, move |data| host.compress_with_policy(data, &resource_type), raise)?;
+    let compress = move |data: &[u8]| {
+        host.policies()?.reload_if_changed()?;
+        host.compress_with_policy(data, &resource_type)
+    };
+    let (out, metadata) = run(py, data, compress, raise)?;
     Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
 }
 

@@ -257,19 +257,28 @@ fn set_measures(dict: &Bound<'_, PyDict>, metadata: &Metadata) -> PyResult<()> {
 
 /// `metadata` as the documented dictionary.
 pub(crate) fn metadata_to_python<'py>(py: Python<'py>, metadata: &Metadata) -> PyResult<Bound<'py, PyDict>> {
-    let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_it = |t: &Template| t.level == metadata.level && t.implementation == metadata.implementation;
-    let Some(template) = templates.iter().find(|t| is_it(t)) else {
-        let new = Template::new(py, metadata)?;
-        let dict = new.dict.bind(py).copy();
+    // Nothing of Python's is called with the lock held: it may give its own lock away, or collect garbage that comes here.
+    let known = with_templates(|templates| {
+        let is_it = |t: &&Template| t.level == metadata.level && t.implementation == metadata.implementation;
+        templates.iter().find(is_it).map(|template| template.dict.clone_ref(py))
+    });
+    if let Some(template) = known {
+        let dict = template.bind(py).copy()?;
+        set_measures(&dict, metadata)?;
+        return Ok(dict);
+    }
+    let new = Template::new(py, metadata)?;
+    let dict = new.dict.bind(py).copy();
+    with_templates(|templates| {
         if templates.len() < Template::MOST {
             templates.push(new);
         }
-        return dict;
-    };
-    let dict = template.dict.bind(py).copy()?;
-    set_measures(&dict, metadata)?;
-    Ok(dict)
+    });
+    dict
+}
+
+fn with_templates<T>(f: impl FnOnce(&mut Vec<Template>) -> T) -> T {
+    f(&mut TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// What decompressing needs of metadata.

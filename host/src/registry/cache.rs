@@ -30,8 +30,9 @@ pub(crate) struct FileIdentity {
     dev: u64,
     inode: u64,
     size: u64,
-    mtime_ns: i128,
-    ctime_ns: i128,
+    /// Seconds and nanoseconds.
+    mtime: (i64, i64),
+    ctime: (i64, i64),
 }
 
 impl FileIdentity {
@@ -52,13 +53,12 @@ impl FileIdentity {
     }
 
     fn new(m: &fs::Metadata) -> Self {
-        let ns = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
         Self {
             dev: m.dev(),
             inode: m.ino(),
             size: m.size(),
-            mtime_ns: ns(m.mtime(), m.mtime_nsec()),
-            ctime_ns: ns(m.ctime(), m.ctime_nsec()),
+            mtime: (m.mtime(), m.mtime_nsec()),
+            ctime: (m.ctime(), m.ctime_nsec()),
         }
     }
 }
@@ -237,8 +237,7 @@ impl Cache {
     /// Whether the private copy is there and still what was written.
     pub(crate) fn has_copy(&self, hash: &str, index: &Index) -> bool {
         let path = self.copy_path(hash);
-        let identity = File::open(&path).and_then(|f| FileIdentity::of(&f));
-        identity.is_ok_and(|identity| index.hash(&path, &identity) == Some(hash))
+        FileIdentity::at(&path).is_ok_and(|identity| index.hash(&path, &identity) == Some(hash))
     }
 
     /// What is known about the plugin with that content.
@@ -367,7 +366,7 @@ fn unique_number() -> u64 {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {

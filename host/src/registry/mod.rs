@@ -29,6 +29,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, RwLock},
 };
 use trust::TrustCheck;
+use twox_hash::XxHash3_128;
 
 /// What a long scan is doing, for those who show it.
 #[derive(Clone, Debug)]
@@ -366,16 +367,14 @@ fn vendor_file(variable: &str) -> Option<(OsString, Option<(i64, i64)>)> {
     Some((path, changed))
 }
 
-/// What a device's presence depends on: the boot, the dynamic loader's cache, the device files, the vendor libraries named.
+/// What a device's presence depends on: the boot, the dynamic loader's cache, the device files that come and go, the vendor libraries named.
 fn availability() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let loader = fs::metadata("/etc/ld.so.cache").map(|m| (m.mtime(), m.mtime_nsec())).unwrap_or_default();
-    let entries = fs::read_dir("/dev").into_iter().flatten().flatten();
-    let mut devices: Vec<_> = entries.map(|e| e.file_name()).collect();
-    devices.sort();
+    let changed = |path| fs::metadata(path).map(|m| (m.mtime(), m.mtime_nsec())).unwrap_or_default();
+    let (loader, devices) = (changed("/etc/ld.so.cache"), changed("/dev"));
     let named: Vec<_> = VENDOR_PATHS.iter().map(|variable| vendor_file(variable)).collect();
     let text = format!("{boot}{loader:?}{devices:?}{named:?}");
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    format!("{:032x}", XxHash3_128::oneshot(text.as_bytes()))
 }
 
 /// Name of a plugin that could not tell its own.

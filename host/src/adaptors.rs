@@ -211,7 +211,7 @@ impl<'a> SeekableReader<'a> {
         let bytes = FileBytes::new(file).map_err(Error::io("read", path))?;
         let problem = "no container, or one whose end is lost; decompress it instead".to_owned();
         let none = || Error::Container { input: path.display().to_string(), problem };
-        let mender = Mender::new(bytes, 1);
+        let mender = Mender::new(bytes, Some(1));
         let survey = mender.survey().filter(|s| s.is_complete).ok_or_else(none)?;
         let len = survey.raw_bytes.unwrap_or(0);
         let decoders = Decoders::new(host, None);

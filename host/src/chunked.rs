@@ -182,7 +182,7 @@ impl Host {
             Err(e) => e,
         };
         out.clear();
-        let mender = Mender::new(data, 1);
+        let mender = Mender::new(data, Some(1));
         let options =
             DecompressOptions { on_damage, input: IN_MEMORY.into(), ..DecompressOptions::default() };
         let Some(survey) = mender.survey() else {

@@ -9,9 +9,12 @@ use super::{
     survey::Survey,
 };
 use crate::{buffer, sync::lock};
-use std::sync::{
-    Mutex, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
 };
 
 /// Corrections of one byte that are tried: damage of several bytes looks like one about four times in a 64 MiB frame.
@@ -48,7 +51,8 @@ impl std::fmt::Display for Mended {
 #[derive(Debug)]
 pub(crate) struct Mender<B: Bytes> {
     bytes: B,
-    threads: usize,
+    /// At most; all processors when absent.
+    threads: Option<usize>,
     /// What footers and index say.
     sound: OnceLock<Option<Survey>>,
     /// What a full scan found; only made when something is missing.
@@ -67,7 +71,7 @@ struct Group {
 }
 
 impl<B: Bytes> Mender<B> {
-    pub(crate) fn new(bytes: B, threads: usize) -> Self {
+    pub(crate) fn new(bytes: B, threads: Option<usize>) -> Self {
         Self {
             bytes,
             threads,
@@ -181,7 +185,9 @@ impl<B: Bytes> Mender<B> {
         if bad.contains(&true) {
             let (shards, good) = self.recovery(survey, table, &geometry)?;
             // What cannot be rebuilt stays as it is; whoever uses it checks it.
-            let _ = parity::restore(&mut image, &geometry, &bad, &shards, &good, self.threads);
+            let processors = || thread::available_parallelism().map_or(1, usize::from);
+            let threads = self.threads.unwrap_or_else(processors).max(1);
+            let _ = parity::restore(&mut image, &geometry, &bad, &shards, &good, threads);
         }
         Some(Group { start: table.start, image })
     }

@@ -83,7 +83,7 @@ fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 /// All of the original that mending gets.
 fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mender = Mender::new(bytes, 1);
+    let mender = Mender::new(bytes, Some(1));
     let survey = mender.scanned()?;
     let mut out = Vec::new();
     for piece in survey.pieces() {
@@ -189,7 +189,7 @@ fn a_frame_that_moved_is_found() {
     let raw = data(20_000);
     let mut bytes = container(&raw, Carrier::Frames, 0);
     bytes.splice(6000..6000, [7; 33]);
-    let mender = Mender::new(&bytes[..], 1);
+    let mender = Mender::new(&bytes[..], Some(1));
     let survey = mender.scanned().expect("records");
     let entry = &survey.entries[&4];
     let (_, how) =

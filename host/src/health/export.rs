@@ -23,7 +23,7 @@ pub fn export(
 ) -> Result<Summary> {
     let start = Instant::now();
     let bytes = open(path)?;
-    let mender = Mender::new(&bytes, 2);
+    let mender = Mender::new(&bytes, Some(2));
     let problem = |problem: String| Error::Container { input: path.display().to_string(), problem };
     let survey = mender
         .survey()

@@ -73,7 +73,7 @@ fn rewrite<B: Bytes>(
     on_event: OnEvent<'_>,
 ) -> Result<()> {
     let decoders = Decoders::new(host, None);
-    let mender = Mender::new(bytes, 2);
+    let mender = Mender::new(bytes, Some(2));
     let name = || path.display().to_string();
     let lost = |what: String| Error::Container { input: name(), problem: what };
     let survey = mender.scanned().ok_or_else(|| lost("no record is left".into()))?;
@@ -133,7 +133,7 @@ pub fn salvage(
         output: PathBuf::from(output),
         ..DecompressOptions::default()
     };
-    let mender = Mender::new(&bytes, 2);
+    let mender = Mender::new(&bytes, Some(2));
     let mut summary = match mender.survey() {
         Some(survey) => {
             let decoders = Decoders::new(host, None);

@@ -140,7 +140,7 @@ fn diagnose<B: Bytes>(
     first: Error,
     on_event: OnEvent<'_>,
 ) -> Result<Health> {
-    let mender = Mender::new(bytes, 2);
+    let mender = Mender::new(bytes, Some(2));
     let Some(survey) = mender.scanned() else { return Err(first) };
     let algorithm = survey.file.as_ref().map_or("unknown", |f| f.algorithm.as_str());
     let mut health = Health::new(format!("container of {algorithm} frames"), bytes.len(), deep);

@@ -235,7 +235,7 @@ pub fn compress<R: Read + Send, W: Write>(
 ) -> Result<Summary> {
     let start = Instant::now();
     let mut chunk_bytes = checked(compressor, options)?;
-    if options.chunk_bytes.is_none() {
+    if options.chunk_bytes.is_none() && !is_one_chunk(options.input_bytes, chunk_bytes) {
         chunk_bytes = balanced(chunk_bytes, options.input_bytes, memory::threads(options.threads));
     }
     let known = options.input_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(chunk_bytes);
@@ -271,9 +271,6 @@ pub fn compress<R: Read + Send, W: Write>(
     summary.warnings.extend(compressor.failures());
     Ok(summary)
 }
-
-/// For an input of so many bytes nobody asks how much memory is free: that would take longer than compressing it.
-const LITTLE_BYTES: usize = 64 << 10;
 
 /// Whether no second chunk is to be expected; of a pipe one always is.
 fn is_one_chunk(input_bytes: Option<u64>, chunk_bytes: usize) -> bool {
@@ -324,7 +321,7 @@ fn fitting(
         worker: compressor.scratch_bytes(filled),
         spare: SPARE_BYTES,
     };
-    let is_little = is_one_chunk(options.input_bytes, LITTLE_BYTES.min(chunk_bytes));
+    let is_little = is_one_chunk(options.input_bytes, chunk_bytes.min(memory::LITTLE_BYTES as usize));
     if is_little && options.memory_bytes.is_none() && options.parity_percent == 0 {
         return Ok((Fit { workers: 0, items: 1, note: None }, 1));
     }

@@ -1,6 +1,6 @@
 //! Decompression: finds out what the input is, and which way through it.
 
-use super::{Event, OnEvent, Output, Summary, decode::Decoders, foreign, indexed, memory, sequential};
+use super::{Event, OnEvent, Output, Summary, decode::Decoders, foreign, indexed, sequential};
 use crate::{
     DETECT_BYTES, Error, Host, Request, Result, algorithm,
     container::{self, FileBytes, Mender, Opened, Rest, Watched, has_records},
@@ -100,7 +100,7 @@ fn from_file(
         return Ok(foreign(decoders, file, output, options, on_event)?.0);
     }
     let bytes = FileBytes::new(file).map_err(Error::io("read", &options.input))?;
-    let mender = Mender::new(bytes, memory::threads(options.threads));
+    let mender = Mender::new(bytes, options.threads);
     if let Some(survey) = mender.sound() {
         return indexed::decompress(decoders, &mender, survey, output, options, on_event);
     }

@@ -59,9 +59,10 @@ pub(crate) fn decompress<B: Bytes>(
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
-    let (lanes, batch) = sequential::lanes(&file, decoders, options, &mut summary)?;
-    let overlaps = |p: &Piece| p.range.start < wanted.end && wanted.start < p.range.end;
-    let mut pieces = survey.pieces().into_iter().filter(overlaps);
+    let mut pieces = survey.pieces();
+    pieces.retain(|p| p.range.start < wanted.end && wanted.start < p.range.end);
+    let (lanes, batch) = sequential::lanes(&file, Some(pieces.len()), decoders, options, &mut summary)?;
+    let mut pieces = pieces.into_iter();
     let fill = |group: &mut Group<Item>| {
         group.fill(batch, |item| {
             item.piece = pieces.next();

@@ -3,6 +3,9 @@
 use crate::size;
 use std::{fmt, sync::OnceLock, thread, time::Duration};
 
+/// For work on so many bytes nobody asks how much memory is free, unless it was limited: that would take longer than the work.
+pub(crate) const LITTLE_BYTES: u64 = 64 << 10;
+
 /// What a job takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {

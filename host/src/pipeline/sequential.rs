@@ -45,7 +45,7 @@ pub(crate) fn decompress<R: Read + Send>(
     summary: &mut Summary,
 ) -> Result<()> {
     let file = reader.file().clone();
-    let (lanes, batch) = lanes(&file, decoders, options, summary)?;
+    let (lanes, batch) = lanes(&file, None, decoders, options, summary)?;
     let pool = Pool::default();
     let fill = |group: &mut Group<Item>| {
         group.fill(batch, |item| {
@@ -93,13 +93,19 @@ fn together(decoders: &Decoders<'_>, algorithm: &str, items: &mut [Item]) -> Vec
     decoders.decode_together(algorithm, &mut chunks.collect::<Vec<_>>())
 }
 
-/// Threads, and chunks in one call, that memory allows for decompressing `file`.
+/// Threads, and chunks in one call, that memory allows for decompressing `chunks` of `file`, if it is known how many. There are no threads for one.
 pub(super) fn lanes(
     file: &FileInfo,
+    chunks: Option<usize>,
     decoders: &Decoders<'_>,
     options: &DecompressOptions,
     summary: &mut Summary,
 ) -> Result<(Lanes, usize)> {
+    let is_one = chunks.is_some_and(|chunks| chunks < 2);
+    let patience = |batch| memory::patience(batch * file.chunk_bytes as usize);
+    if is_one && file.chunk_bytes <= memory::LITTLE_BYTES && options.memory_bytes.is_none() {
+        return Ok((Lanes { workers: 0, items: 1, patience: patience(1) }, 1));
+    }
     // Only our own files have filters, which take one more buffer.
     let filtered = if file.carrier == Carrier::Native { file.chunk_bytes } else { 0 };
     let need = Need {
@@ -112,9 +118,8 @@ pub(super) fn lanes(
     let (fit, batch) = memory::fit_batches(threads, options.memory_bytes, &need, batch)
         .map_err(|short| Error::Usage(format!("{}: {short}", options.input.display())))?;
     summary.warnings.extend(fit.note);
-    let workers = if fit.items < 2 { 0 } else { fit.workers };
-    let patience = memory::patience(batch * file.chunk_bytes as usize);
-    Ok((Lanes { workers, items: fit.items, patience }, batch))
+    let workers = if is_one || fit.items < 2 { 0 } else { fit.workers };
+    Ok((Lanes { workers, items: fit.items, patience: patience(batch) }, batch))
 }
 
 fn damaged(entry: &Entry, options: &DecompressOptions) -> Error {

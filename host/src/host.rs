@@ -7,7 +7,7 @@ use crate::{
     policy::Policies,
     registry::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
-        report::{CodecReport, PluginReport, State},
+        report::{CodecReport, PluginReport, State, Verdict},
     },
     selection::{self, Candidate, Direction, Ranked, Ranking, Request, Wishes},
     sync::lock,
@@ -169,7 +169,8 @@ impl Host {
     pub fn rank_measured(&self, request: &Request, progress: ProgressFn<'_>) -> Result<Ranking> {
         let snapshot = self.snapshot();
         self.check_algorithm(&snapshot, &request.algorithm)?;
-        let missing = with_candidates(&snapshot, |c| selection::unmeasured(c, request, self.wishes(request)));
+        let unmeasured = |c: &[Candidate<'_>]| selection::unmeasured(c, request, self.wishes(request));
+        let missing = with_candidates(&snapshot, &request.algorithm, unmeasured);
         if !missing.is_empty() {
             self.registry.measure_levels(&missing, progress)?;
         }
@@ -177,7 +178,7 @@ impl Host {
     }
 
     pub(crate) fn rank_in(&self, snapshot: &Snapshot, request: &Request) -> Ranking {
-        with_candidates(snapshot, |c| selection::rank(c, request, self.wishes(request)))
+        with_candidates(snapshot, &request.algorithm, |c| selection::rank(c, request, self.wishes(request)))
     }
 
     fn wishes(&self, request: &Request) -> Wishes<'_> {
@@ -376,21 +377,20 @@ pub(crate) fn usable(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Entry>, 
     all.filter(|(e, c)| e.verdict(c).is_ok())
 }
 
-/// Calls `f` with the candidates of a snapshot.
-fn with_candidates<T>(snapshot: &Snapshot, f: impl FnOnce(&[Candidate<'_>]) -> T) -> T {
-    let unusable: Vec<Option<String>> = snapshot
-        .entries
-        .iter()
-        .flat_map(|e| e.report.codecs.iter().map(move |c| e.verdict(c)))
-        .map(|v| (!v.is_ok()).then(|| format!("{}: {}", v.state, v.reason)))
-        .collect();
-    let codecs = snapshot.entries.iter().flat_map(|e| &e.report.codecs);
+/// Calls `f` with the candidates for `algorithm` in a snapshot.
+fn with_candidates<T>(snapshot: &Snapshot, algorithm: &str, f: impl FnOnce(&[Candidate<'_>]) -> T) -> T {
+    let all = snapshot.entries.iter().flat_map(|e| e.report.codecs.iter().map(move |c| (e, c)));
+    let codecs: Vec<_> = all.filter(|(_, c)| c.info.algorithm == algorithm).collect();
+    let why_not = |v: &Verdict| (!v.is_ok()).then(|| format!("{}: {}", v.state, v.reason));
+    let unusable: Vec<_> = codecs.iter().map(|(e, c)| why_not(e.verdict(c))).collect();
     let candidates: Vec<Candidate<'_>> = codecs
+        .iter()
         .zip(&unusable)
-        .map(|(c, unusable)| Candidate {
+        .map(|((_, c), unusable)| Candidate {
             info: &c.info,
             unusable: unusable.as_deref(),
-            cells: &c.cells,
+            // Reading them takes time, and nobody asks how fast is what cannot be used.
+            cells: if unusable.is_none() { &c.cells } else { &[] },
             peak_bytes: &c.peak_bytes,
         })
         .collect();

@@ -71,7 +71,7 @@ pub use list::Listed;
 pub use policy::{Policies, Policy, PolicyFiles, PolicySet, Priority};
 pub use probe::probe_entry;
 pub use registry::{
-    CasesOf, Entry, Progress, ProgressFn, Snapshot,
+    CasesOf, Cells, Entry, Progress, ProgressFn, Snapshot,
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 pub use regret::{Regret, RegretCell, Sample, Tried};

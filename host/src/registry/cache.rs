@@ -1,12 +1,13 @@
 //! What survives between runs: private copies of plugins, reports by content hash, file identities.
 //!
-//! Layout below the cache folder: `plugins/<hash>.so` (what is loaded), `reports/<hash>.json`,
-//! `index.json` (file identity to hash, so that unchanged files are not read again), `probing/<hash>` (the journal: a
+//! Layout below the cache folder: `plugins/<hash>.so` (what is loaded), `reports/<hash>.json` (a line without the measurements,
+//! then a line for those of each codec), `index.json` (file identity to hash, so that unchanged files are not read again), `probing/<hash>` (the journal: a
 //! probe that began, and how often it was lost), `lock`, `benchmark.lock`, `index.lock`, and `in-use`, on which every
 //! living host holds a shared lock. Everything is written to a temporary file, synced and renamed; what cannot be read is
 //! treated as absent and made anew.
 
 use super::{
+    cells::Cells,
     report::{PluginReport, State},
     trust::TrustCheck,
 };
@@ -15,14 +16,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
+
+/// About so long is a report without its measurements.
+const BRIEF_BYTES: usize = 4 << 10;
 
 /// Identity of a file's content as the file system sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -242,7 +246,13 @@ impl Cache {
 
     /// What is known about the plugin with that content.
     pub(crate) fn report(&self, hash: &str) -> Option<PluginReport> {
-        let report: PluginReport = read_json(&self.report_path(hash))?;
+        let path: Arc<Path> = self.report_path(hash).into();
+        let mut brief = String::new();
+        BufReader::with_capacity(BRIEF_BYTES, File::open(&path).ok()?).read_line(&mut brief).ok()?;
+        let mut report: PluginReport = serde_json::from_str(&brief).ok()?;
+        for (codec, line) in report.codecs.iter_mut().zip(1..) {
+            codec.cells = Cells::stored(Arc::clone(&path), line);
+        }
         (report.format == PluginReport::FORMAT).then_some(report)
     }
 
@@ -251,7 +261,14 @@ impl Cache {
     /// # Errors
     /// When the cache cannot be written.
     pub(crate) fn store_report(&self, hash: &str, report: &PluginReport) -> io::Result<()> {
-        write_json(&self.report_path(hash), report)
+        let mut brief = report.clone();
+        brief.codecs.iter_mut().for_each(|codec| codec.cells = Cells::default());
+        let mut bytes = serde_json::to_vec(&brief)?;
+        for codec in &report.codecs {
+            bytes.push(b'\n');
+            serde_json::to_writer(&mut bytes, &codec.cells)?;
+        }
+        write_atomically(&self.report_path(hash), 0o600, &bytes)
     }
 
     /// Forgets what is known about a plugin, so that it is proven anew.
@@ -390,7 +407,7 @@ fn write_atomically(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::report::{PluginInfo, Verdict};
+    use crate::registry::report::{CodecReport, PluginInfo, Verdict};
 
     #[test]
     fn a_report_survives_and_a_damaged_one_is_absent() {
@@ -408,6 +425,31 @@ mod tests {
         fs::write(&path, serde_json::to_vec(&PluginReport { format: 0, ..report }).expect("json"))
             .expect("old format");
         assert_eq!(cache.report("abc"), None);
+    }
+
+    #[test]
+    fn measurements_survive_and_damaged_ones_are_none() {
+        let cache = Cache::open(None).expect("temporary cache");
+        let cell = serde_json::json!({
+            "level": 1, "kind": "text", "bytes": 4096, "compressed_bytes": 999,
+            "compress_s": 2e-6, "compress_mad_s": 0.0, "decompress_s": 1e-6, "decompress_mad_s": 0.0,
+        });
+        let info = serde_json::json!({
+            "index": 0, "algorithm": "a", "hardware": "cpu", "library": "l", "library_version": "1",
+            "level_min": 1, "level_max": 1, "level_default": 1, "extension": "", "magic": [], "options": [],
+            "max_chunk_bytes": 1, "concurrent": true, "compresses": true, "decompresses": true,
+            "safe_on_hostile_input": true, "streams": false,
+        });
+        let codec = CodecReport::unproven(serde_json::from_value(info).expect("info"));
+        let mut report = PluginReport::unloaded(PluginInfo::default(), Verdict::ok());
+        report.codecs = vec![codec.clone(), codec];
+        report.codecs[1].cells.push(serde_json::from_value(cell).expect("cell"));
+        cache.store_report("abc", &report).expect("store");
+        assert_eq!(cache.report("abc"), Some(report.clone()));
+        let bytes = fs::read(cache.report_path("abc")).expect("read");
+        fs::write(cache.report_path("abc"), &bytes[..bytes.len() - 1]).expect("cut");
+        report.codecs[1].cells.clear();
+        assert_eq!(cache.report("abc"), Some(report), "what it is survives");
     }
 
     #[test]

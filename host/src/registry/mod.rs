@@ -4,6 +4,7 @@
 //! files not seen before, probe and conformance in child processes. Nothing is loaded into this process until it is used.
 
 pub(crate) mod cache;
+mod cells;
 pub(crate) mod elf;
 pub(crate) mod load;
 mod measure;
@@ -14,6 +15,7 @@ mod search;
 pub(crate) mod trust;
 
 use crate::{Config, Error, Result, config::SearchDir, sync::lock};
+pub use cells::Cells;
 pub use proving::CasesOf;
 
 use cache::{Cache, FileIdentity, Index};

@@ -1,6 +1,7 @@
 //! What the host knows about one plugin file: who it is, how it was judged, how it measured.
 //! Plain data; it is what the cache stores and what listings show.
 
+use super::cells::Cells;
 use clipsmaster_plugin_api as api;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -230,9 +231,9 @@ pub struct CodecReport {
     /// Machine the cells were measured on; see [`crate::machine_key`].
     #[serde(default)]
     pub machine: String,
-    /// Measurements.
-    #[serde(default)]
-    pub cells: Vec<Cell>,
+    /// Measurements; the cache keeps them apart.
+    #[serde(skip_deserializing)]
+    pub cells: Cells,
     /// Peak memory while measuring, above what the process had before, in bytes, by level.
     #[serde(default)]
     pub peak_bytes: Vec<(i32, u64)>,
@@ -245,7 +246,7 @@ impl CodecReport {
             info,
             verdict: Verdict::ok(),
             machine: String::new(),
-            cells: Vec::new(),
+            cells: Cells::default(),
             peak_bytes: Vec::new(),
         }
     }
@@ -272,7 +273,7 @@ pub struct PluginReport {
 
 impl PluginReport {
     /// Version of the record. Raise it when its fields or the conformance cases change.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// A report on a file that could not be loaded.
     pub fn unloaded(info: PluginInfo, verdict: Verdict) -> Self {

@@ -7,6 +7,7 @@ use crate::{
         self, CompressOptions, Container, Decoders, DecompressOptions, Filtering, Input, OnDamage, OnEvent,
         Output, OutputFile, Summary,
     },
+    sync::lock,
 };
 use serde::Serialize;
 use std::{
@@ -14,6 +15,11 @@ use std::{
     io::{Cursor, Read, Write},
     ops::Range,
     path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 /// Recovery data of [`Host::safe_compress`], in percent.
@@ -131,6 +137,61 @@ impl Host {
             };
         }
         Ok(())
+    }
+
+    /// As [`decompress_chunked`](Self::decompress_chunked), into all of `out`, whose length is what [`container_raw_bytes`] says: chunks are
+    /// decoded to their places, on all processors.
+    ///
+    /// # Errors
+    /// As [`decompress_chunked`](Self::decompress_chunked), and [`Error::Mismatch`] where `out` has another length.
+    pub fn decompress_chunked_into(&self, data: &[u8], out: &mut [u8]) -> Result<()> {
+        let len = out.len();
+        let survey = Survey::by_footer(data).filter(|s| s.raw_bytes == Some(len as u64));
+        if survey.is_some_and(|survey| is_as_written(data) && self.decode_to_places(data, &survey, out)) {
+            return Ok(());
+        }
+        // Whatever is wrong with it, or special about it, who reads front to back can tell.
+        let mut rest = out;
+        self.decompress_chunked_to(data, &mut rest)?;
+        match rest.len() {
+            0 => Ok(()),
+            missing => Err(Error::Mismatch(format!("{} bytes instead of {len}", len - missing))),
+        }
+    }
+
+    /// Decodes all chunks of a sound container; whether that went well.
+    fn decode_to_places(&self, data: &[u8], survey: &Survey, mut out: &mut [u8]) -> bool {
+        let decoders = Decoders::new(self, None);
+        if survey.file.as_ref().is_none_or(|file| decoders.batch(&file.algorithm) > 1) {
+            return false;
+        }
+        let mut places = Vec::with_capacity(survey.entries.len());
+        for entry in survey.entries.values() {
+            let place = out.split_off_mut(..entry.chunk.raw_bytes as usize);
+            let start = usize::try_from(entry.frame_offset).unwrap_or(usize::MAX);
+            let frame = data.get(start..start.saturating_add(entry.chunk.frame_bytes as usize));
+            let Some((place, frame)) = place.zip(frame) else { return false };
+            places.push((entry, frame, place));
+        }
+        let workers = pipeline::threads(None).min(places.len());
+        let places = Mutex::new(places.into_iter());
+        let is_good = AtomicBool::new(true);
+        let work = || {
+            while is_good.load(Ordering::Relaxed) {
+                let Some((entry, frame, place)) = lock(&places).next() else { return };
+                if decoders.decode_to(entry, frame, place).is_err() {
+                    is_good.store(false, Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..workers {
+                // Without a thread the others do it.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        is_good.into_inner()
     }
 
     /// Compresses `data` with the default algorithm, so that damage to up to 10 % of the result can be repaired.
@@ -304,6 +365,19 @@ fn compress_in_memory(compressor: &Compressor, data: &[u8], options: &CompressOp
     let mut out = Vec::new();
     pipeline::compress(compressor, data, &mut out, &options, &|_| {})?;
     Ok(out)
+}
+
+/// Whether every record of the one container in `data` is as it was written; frames are not looked at.
+fn is_as_written(data: &[u8]) -> bool {
+    let Ok(Opened::Container(mut reader)) = container::open(data, IN_MEMORY) else { return false };
+    let mut frame = Vec::new();
+    loop {
+        match reader.next(&mut frame) {
+            Ok(Some(_)) => {}
+            Ok(None) => return reader.after().is_ok_and(|next| next.is_none()),
+            Err(_) => return false,
+        }
+    }
 }
 
 /// Whether a container, or a part of one, begins in `data`.

@@ -139,7 +139,7 @@ fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) ->
     let is_container = is_container(compressed.as_slice());
     filled_bytes(py, compressed, len, move |data, out| {
         if is_container {
-            return into_slice(host, data, out).and_then(|()| metadata.check(out));
+            return host.decompress_chunked_into(data, out).and_then(|()| metadata.check(out));
         }
         let frame_bytes = data.len() as u64;
         let decompressor =
@@ -162,23 +162,10 @@ pub(crate) fn decompress_any(
 ) -> PyResult<Py<PyBytes>> {
     // A size that is not true is noticed before the result is given away.
     if let Some(raw_bytes) = container_raw_bytes(compressed.as_slice()) {
-        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| into_slice(host, data, out));
+        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| host.decompress_chunked_into(data, out));
     }
     let out = run(py, compressed, move |data| host.decompress_chunked(data), raise_decompressing)?;
     Ok(PyBytes::new(py, &out).unbind())
-}
-
-/// Decompresses a container into all of `out`.
-fn into_slice(host: &Host, data: &[u8], out: &mut [u8]) -> clipsmaster_host::Result<()> {
-    let len = out.len();
-    let mut rest = out;
-    host.decompress_chunked_to(data, &mut rest)?;
-    match rest.len() {
-        0 => Ok(()),
-        missing => {
-            Err(clipsmaster_host::Error::Mismatch(format!("{} bytes instead of {len}", len - missing)))
-        }
-    }
 }
 
 /// Compresses any bytes-like object in chunks of `chunk_size` bytes, on all processors or `threads` of them, into a container that

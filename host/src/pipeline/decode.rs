@@ -107,7 +107,7 @@ impl<'a> Decoders<'a> {
     }
 
     /// How many chunks of `algorithm` its decompressor wants in one call.
-    pub(super) fn batch(&self, algorithm: &str) -> usize {
+    pub(crate) fn batch(&self, algorithm: &str) -> usize {
         if algorithm == algorithm::STORE {
             1
         } else {
@@ -164,15 +164,24 @@ impl<'a> Decoders<'a> {
 
     /// Decodes `frame` into `raw`, and checks both against what `entry` says. Answers the implementation that did it.
     pub(crate) fn decode(&self, entry: &Entry, frame: &[u8], raw: &mut Vec<u8>) -> Result<String, Bad> {
-        let chunk = &entry.chunk;
         if !is_as_written(entry, frame) {
             return Err(Bad::Frame);
         }
-        let len = chunk.raw_bytes as usize;
+        let len = entry.chunk.raw_bytes as usize;
         buffer::resize(raw, len).map_err(|_| Bad::Decoder(no_memory(len)))?;
+        self.decode_written(entry, frame, raw)
+    }
+
+    /// As [`decode`](Self::decode), into `raw`, which is as long as the chunk.
+    pub(crate) fn decode_to(&self, entry: &Entry, frame: &[u8], raw: &mut [u8]) -> Result<String, Bad> {
+        if is_as_written(entry, frame) { self.decode_written(entry, frame, raw) } else { Err(Bad::Frame) }
+    }
+
+    fn decode_written(&self, entry: &Entry, frame: &[u8], raw: &mut [u8]) -> Result<String, Bad> {
+        let chunk = &entry.chunk;
         let filter = filter_of(chunk).map_err(Bad::Decoder)?;
         if chunk.algorithm == algorithm::STORE {
-            if frame.len() != len {
+            if frame.len() != raw.len() {
                 return Err(Bad::Frame);
             }
             filter.undo(frame, raw);

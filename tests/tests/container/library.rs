@@ -3,7 +3,7 @@
 use crate::*;
 use clipsmaster_host::{
     ChunkedReader, ChunkedWriter, Error, Host, Request, Restored, SAFE_PARITY_PERCENT, SeekableReader,
-    chunked_file_info, chunked_header_info,
+    chunked_file_info, chunked_header_info, container_raw_bytes,
     pipeline::{CompressOptions, Container, DecompressOptions, OnDamage},
 };
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -73,6 +73,40 @@ fn what_is_kept_safe_survives_damage_of_a_tenth() {
             other => panic!("burst at {start}: {other:?}"),
         }
         host.decompress_chunked(&damaged).expect_err("the strict call does not mend");
+    }
+}
+
+#[test]
+fn chunks_are_decoded_to_their_places_as_strictly_as_front_to_back() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(5 * CHUNK + 3);
+    for algorithm in ALGORITHMS {
+        for len in [0, 1, CHUNK, data.len()] {
+            let packed = host.compress_chunked(&data[..len], algorithm, Some(CHUNK)).expect("compress");
+            assert_eq!(container_raw_bytes(&packed), Some(len as u64), "{algorithm}, {len}");
+            let mut out = vec![0xaa; len];
+            host.decompress_chunked_into(&packed, &mut out).expect("sound");
+            assert!(out == data[..len], "{algorithm}, {len}");
+            for wrong in [len + 1, len.saturating_sub(1)].into_iter().filter(|w| *w != len) {
+                host.decompress_chunked_into(&packed, &mut vec![0; wrong]).expect_err("another length");
+            }
+            let two = packed.repeat(2);
+            let mut out = vec![0; 2 * len];
+            host.decompress_chunked_into(&two, &mut out).expect("one behind the other");
+            assert!(out == data[..len].repeat(2), "{algorithm}, {len}, twice");
+        }
+        let request = Request::new(algorithm);
+        let (packed, _) = host.safe_compress_with(&data, &request, &options(5)).expect("compress");
+        for at in (0..packed.len()).step_by(packed.len() / 300 + 1) {
+            let mut damaged = packed.clone();
+            damaged[at] ^= 0x10;
+            let mut out = vec![0; data.len()];
+            let to_places = host.decompress_chunked_into(&damaged, &mut out);
+            let front_to_back = host.decompress_chunked(&damaged);
+            assert_eq!(to_places.is_ok(), front_to_back.is_ok(), "{algorithm}, a flip at {at}");
+            assert!(to_places.is_err() || out == data, "{algorithm}, a flip at {at}");
+        }
     }
 }
 

@@ -162,7 +162,9 @@ pub(crate) fn decompress_any(
 ) -> PyResult<Py<PyBytes>> {
     // A size that is not true is noticed before the result is given away.
     if let Some(raw_bytes) = container_raw_bytes(compressed.as_slice()) {
-        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| host.decompress_chunked_into(data, out));
+        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| {
+            host.decompress_chunked_into(data, out)
+        });
     }
     let out = run(py, compressed, move |data| host.decompress_chunked(data), raise_decompressing)?;
     Ok(PyBytes::new(py, &out).unbind())

@@ -47,7 +47,6 @@ pub(crate) type Compressed<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>);
 /// With "auto" algorithm, level and filter are chosen by trials on a sample of the data; `objective` is then speed, balanced or ratio. Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
 #[pyfunction]
 #[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None, objective = None))]
-#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 fn compress_data<'py>(
     py: Python<'py>,
     data: Data,

@@ -44,7 +44,8 @@ pub(crate) type Compressed<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>);
 /// Compresses any bytes-like object into standard frames of `algorithm` on the best hardware there is.
 ///
 /// `level` is one of the algorithm's reference implementation (its default when None), `hardware` and `implementation` restrict the choice.
-/// With "auto" algorithm, level and filter are chosen by trials on a sample of the data; `objective` is then speed, balanced or ratio. Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
+/// With "auto" algorithm, level and filter are chosen by trials on a sample of the data; `objective` is then speed, balanced or ratio.
+/// Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
 #[pyfunction]
 #[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None, objective = None))]
 fn compress_data<'py>(

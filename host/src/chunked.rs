@@ -2,6 +2,7 @@
 
 use crate::{
     Compressor, DataSample, Error, Host, Metadata, Request, Result, algorithm,
+    compressor::Written,
     container::{self, Bytes, Entry, FileBytes, FileInfo, Mender, Opened, Survey},
     pipeline::{
         self, CompressOptions, Container, Decoders, DecompressOptions, Filtering, Input, OnDamage, OnEvent,
@@ -220,17 +221,13 @@ impl Host {
         let start = std::time::Instant::now();
         let compressor = self.compressor(request)?;
         let out = compress_in_memory(&compressor, data, options)?;
-        let metadata = Metadata {
-            algorithm: compressor.algorithm().to_owned(),
-            implementation: compressor.implementation().to_owned(),
-            hardware: compressor.hardware().to_owned(),
+        let written = Written {
+            len: out.len(),
+            implementation: compressor.implementation(),
+            hardware: compressor.hardware(),
             level: compressor.level(),
-            original_size: data.len() as u64,
-            compressed_size: out.len() as u64,
-            ratio: data.len() as f64 / out.len().max(1) as f64,
-            crc32: crc32fast::hash(data),
-            seconds: start.elapsed().as_secs_f64(),
         };
+        let metadata = compressor.metadata(data, &written, start);
         Ok((out, metadata))
     }
 

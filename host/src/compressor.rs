@@ -26,7 +26,7 @@ const BELIEVED_BYTES: u64 = 64 << 20;
 const MOST_IN_BATCH: usize = 256;
 
 /// What is known about a piece of compressed data; keep it beside the data.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Metadata {
     /// Algorithm of the frames.
     pub algorithm: String,
@@ -132,7 +132,12 @@ impl Compressor {
     pub fn compress_to(&self, data: &[u8], out: &mut Vec<u8>) -> Result<Metadata> {
         let start = Instant::now();
         let written = self.compress_into(data, out, 0)?;
-        Ok(Metadata {
+        Ok(self.metadata(data, &written, start))
+    }
+
+    /// Metadata of `data` that was compressed since `start`.
+    pub(crate) fn metadata(&self, data: &[u8], written: &Written<'_>, start: Instant) -> Metadata {
+        Metadata {
             algorithm: self.algorithm.clone(),
             implementation: written.implementation.to_owned(),
             hardware: written.hardware.to_owned(),
@@ -142,7 +147,7 @@ impl Compressor {
             ratio: data.len() as f64 / written.len.max(1) as f64,
             crc32: crc32fast::hash(data),
             seconds: start.elapsed().as_secs_f64(),
-        })
+        }
     }
 
     /// Compresses `data` into `out` behind its first `front` bytes. It is grown where it is too short and keeps its length otherwise: a

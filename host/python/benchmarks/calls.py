@@ -115,7 +115,7 @@ def chunked(data, rounds):
     print("|---|--:|--:|--:|")
     blosc2.set_nthreads(2)
     for level in (1, 3, 9):
-        # Blosc2's level is its own; the codec's is what `codec_level`-less calls map it to, so the size tells what compares.
+        # Blosc2's levels choose size of block and level of codec together, so the sizes tell what compares.
         def theirs(d, level=level):
             return blosc2.compress2(
                 d, codec=blosc2.Codec.ZSTD, clevel=level, filters=[blosc2.Filter.NOFILTER], typesize=1, nthreads=2

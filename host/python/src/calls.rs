@@ -6,7 +6,7 @@ use crate::{
     process::host,
 };
 use clipsmaster_host::{
-    Host, Objective, Policy, Request, Restored, algorithm, chunked_header_info as header_info,
+    Host, Metadata, Objective, Policy, Request, Restored, Result, chunked_header_info as header_info,
     container_raw_bytes, is_container,
     pipeline::{CompressOptions, OnDamage},
     policy::{AUTO, DEFAULT_TYPE},
@@ -83,12 +83,26 @@ fn compress_auto<'py>(
 ) -> PyResult<Compressed<'py>> {
     let host = host(py)?;
     let compress = move |data: &[u8]| {
-        let objective = Some(objective);
-        let usual = host.get_resource_policy(DEFAULT_TYPE)?;
-        let policy =
-            Policy { algorithm: AUTO.into(), level: None, hardware, objective, filter: None, ..usual };
-        host.compress_by(data, &Policy { implementation: None, ..policy })
+        let policy = Policy {
+            algorithm: AUTO.into(),
+            level: None,
+            hardware,
+            implementation: None,
+            objective: Some(objective),
+            filter: None,
+            ..host.get_resource_policy(DEFAULT_TYPE)?
+        };
+        host.compress_by(data, &policy)
     };
+    compress_whole(py, data, compress)
+}
+
+/// Compresses `data` by `compress`, which answers a buffer of its own.
+fn compress_whole<'py>(
+    py: Python<'py>,
+    data: Data,
+    compress: impl FnOnce(&[u8]) -> Result<(Vec<u8>, Metadata)> + Send + 'static,
+) -> PyResult<Compressed<'py>> {
     let (out, metadata) = run(py, data, compress, raise)?;
     Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
 }
@@ -97,9 +111,7 @@ fn compress_auto<'py>(
 pub(crate) fn compress_with<'py>(
     py: Python<'py>,
     data: Data,
-    compress: impl FnOnce(&[u8], &mut Vec<u8>) -> clipsmaster_host::Result<clipsmaster_host::Metadata>
-    + Send
-    + 'static,
+    compress: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<Metadata> + Send + 'static,
 ) -> PyResult<Compressed<'py>> {
     let (bytes, metadata) = with_scratch(py, |buffer| {
         let mut out = std::mem::take(buffer);
@@ -131,8 +143,7 @@ fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) ->
         Some(Known::Algorithm(algorithm)) => {
             let request = Request::new(&algorithm);
             let decompress = move |data: &[u8]| host.decompressor(&request)?.decompress(data, None);
-            let out = run(py, compressed, decompress, raise_decompressing)?;
-            return Ok(PyBytes::new(py, &out).unbind());
+            return decompress_whole(py, compressed, decompress);
         }
     };
     let len = size(metadata.original_size)?;
@@ -166,7 +177,16 @@ pub(crate) fn decompress_any(
             host.decompress_chunked_into(data, out)
         });
     }
-    let out = run(py, compressed, move |data| host.decompress_chunked(data), raise_decompressing)?;
+    decompress_whole(py, compressed, move |data| host.decompress_chunked(data))
+}
+
+/// Decompresses by `decompress`, which answers a buffer of its own.
+pub(crate) fn decompress_whole(
+    py: Python<'_>,
+    compressed: Data,
+    decompress: impl FnOnce(&[u8]) -> Result<Vec<u8>> + Send + 'static,
+) -> PyResult<Py<PyBytes>> {
+    let out = run(py, compressed, decompress, raise_decompressing)?;
     Ok(PyBytes::new(py, &out).unbind())
 }
 
@@ -225,9 +245,7 @@ fn safe_compress<'py>(
     let host = host(py)?;
     let request = Request { level, ..Request::new(algorithm) };
     let options = CompressOptions { parity_percent: parity, verify: true, ..CompressOptions::default() };
-    let compress = move |data: &[u8]| host.safe_compress_with(data, &request.like(data), &options);
-    let (out, metadata) = run(py, data, compress, raise)?;
-    Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
+    compress_whole(py, data, move |data| host.safe_compress_with(data, &request.like(data), &options))
 }
 
 /// Decompresses `compressed`, repairs damage where that is possible, and warns (UserWarning) when it did.
@@ -273,8 +291,7 @@ fn compress_by_type<'py>(py: Python<'py>, data: Data, resource_type: String) -> 
         host.policies()?.reload_if_changed()?;
         host.compress_with_policy(data, &resource_type)
     };
-    let (out, metadata) = run(py, data, compress, raise)?;
-    Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
+    compress_whole(py, data, compress)
 }
 
 /// The policy in force for resources of a type, as a dictionary; that of `default` for types that no policy file names.
@@ -300,8 +317,8 @@ fn get_recommended_algorithm<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let objective: Objective = objective.parse().map_err(PyValueError::new_err)?;
     let host = host(py)?;
-    let measure = move |data: Data| host.get_recommended_algorithm(data.as_slice(), objective);
-    to_python(py, &run_beside(py, move || measure(data), raise)?)
+    let measure = move || host.get_recommended_algorithm(data.as_slice(), objective);
+    to_python(py, &run_beside(py, measure, raise)?)
 }
 
 /// Measures each hardware of this machine with `data_size` bytes of built-in data: its fastest implementation's speeds, in MB/s, and ratio.
@@ -379,9 +396,4 @@ fn algorithms(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
 fn refresh(py: Python<'_>) -> PyResult<()> {
     let host = host(py)?;
     run_beside(py, move || host.refresh(), raise)
-}
-
-/// Name of an algorithm, of any of its aliases.
-pub(crate) fn canonical(name: &str) -> String {
-    algorithm::canonical(name)
 }

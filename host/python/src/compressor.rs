@@ -1,9 +1,9 @@
 //! The class behind `get_best_hardware` and its kind.
 
 use crate::{
-    calls::{Compressed, compress_with, decompress_any, size},
-    data::{Data, Known, filled_bytes, run},
-    errors::{raise, raise_decompressing},
+    calls::{Compressed, compress_with, decompress_any, decompress_whole, size},
+    data::{Data, Known, filled_bytes},
+    errors::raise,
     process::{generation, host},
 };
 use clipsmaster_host::{Compressor as HostCompressor, Request, is_container};
@@ -76,8 +76,7 @@ impl Compressor {
             if is_container(compressed.as_slice()) {
                 return decompress_any(py, host(py)?, compressed);
             }
-            let out = run(py, compressed, move |data| opened.decompress(data, None), raise_decompressing)?;
-            return Ok(PyBytes::new(py, &out).unbind());
+            return decompress_whole(py, compressed, move |data| opened.decompress(data, None));
         };
         let len = size(checks.original_size)?;
         filled_bytes(py, compressed, len, move |data, out| opened.decompress_to(data, &checks, out))

@@ -315,17 +315,9 @@ impl<'py> FromPyObject<'_, 'py> for Known {
         let size = dict.get_item(intern!(py, "original_size"))?.map(|v| v.extract::<u64>()).transpose()?;
         let crc = dict.get_item(intern!(py, "crc32"))?.map(|v| v.extract::<u32>()).transpose()?;
         Ok(match size.zip(crc) {
-            Some((original_size, crc32)) => Self::Checks(Metadata {
-                algorithm,
-                implementation: String::new(),
-                hardware: String::new(),
-                level: 0,
-                original_size,
-                compressed_size: 0,
-                ratio: 0.0,
-                crc32,
-                seconds: 0.0,
-            }),
+            Some((original_size, crc32)) => {
+                Self::Checks(Metadata { algorithm, original_size, crc32, ..Metadata::default() })
+            }
             None => Self::Algorithm(algorithm),
         })
     }

@@ -8,7 +8,7 @@ use crate::{
     errors::{interrupted, raise},
     process,
 };
-use clipsmaster_host::{Error, Host, PluginReport, Result};
+use clipsmaster_host::{Error, Host, PluginReport, Result, algorithm::canonical};
 use clipsmaster_plugin_api as api;
 use pyo3::{
     exceptions::{PyException, PyTypeError, PyValueError},
@@ -192,7 +192,7 @@ pub(crate) fn register_compressor(
         ));
     }
     let host = process::host(py)?;
-    if host.algorithms().iter().any(|known| *known == crate::calls::canonical(algorithm)) {
+    if host.algorithms().iter().any(|known| *known == canonical(algorithm)) {
         return Err(PyValueError::new_err(format!("{algorithm} is there already; take another name")));
     }
     let mut prefix = MAGIC.to_vec();

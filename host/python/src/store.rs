@@ -66,6 +66,12 @@ impl Id {
 }
 
 impl ResourceStore {
+    fn view<'py>(&self, py: Python<'py>, id: &Id) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
+        let store = self.store()?;
+        let blob = py.detach(|| store.get(&id.0)).map_err(raise)?;
+        blob.map(|blob| PyMemoryView::from(Bound::new(py, Resource(blob))?.as_any())).transpose()
+    }
+
     fn store(&self) -> PyResult<Arc<HostStore>> {
         if self.generation != generation() {
             return Err(PyRuntimeError::new_err(
@@ -128,14 +134,11 @@ impl ResourceStore {
 
     /// A read-only memoryview of a resource's bytes, or None if there is none of that id.
     fn get<'py>(&self, py: Python<'py>, resource_id: Id) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
-        let store = self.store()?;
-        let blob = py.detach(|| store.get(&resource_id.0)).map_err(raise)?;
-        blob.map(|blob| PyMemoryView::from(Bound::new(py, Resource(blob))?.as_any())).transpose()
+        self.view(py, &resource_id)
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, resource_id: Id) -> PyResult<Bound<'py, PyMemoryView>> {
-        let missing = resource_id.missing();
-        self.get(py, resource_id)?.ok_or(missing)
+        self.view(py, &resource_id)?.ok_or_else(|| resource_id.missing())
     }
 
     /// Bytes `start` to `end` of a resource, of which only the chunks around them are decompressed.

@@ -26,41 +26,13 @@ from .._native import (
     refresh,
     register_compressor,
 )
-from .error_handling import (
-    CompressionError,
-    CompressionFormatError,
-    DecompressionError,
-    IntegrityError,
-    MagicHeaderError,
-    StoreFullError,
-    safe_compress,
-    safe_decompress,
-)
-from .hardware_accel import (
-    Compressor,
-    CPUCompressor,
-    CUDACompressor,
-    QATCompressor,
-    TorchCUDACompressor,
-    benchmark_hardware,
-    get_best_hardware,
-)
+from . import error_handling, hardware_accel
+from .error_handling import *  # noqa: F403
+from .hardware_accel import *  # noqa: F403
 
 __all__ = [
-    "CPUCompressor",
-    "CUDACompressor",
-    "CompressionError",
-    "CompressionFormatError",
-    "Compressor",
-    "DecompressionError",
-    "IntegrityError",
-    "MagicHeaderError",
-    "QATCompressor",
     "ResourceStore",
-    "StoreFullError",
-    "TorchCUDACompressor",
     "algorithms",
-    "benchmark_hardware",
     "chunked_header_info",
     "compress_by_type",
     "compress_chunked",
@@ -70,17 +42,16 @@ __all__ = [
     "decompress_chunked",
     "decompress_data",
     "decompress_file",
-    "get_best_hardware",
     "get_recommended_algorithm",
     "get_resource_policy",
     "get_store",
     "list_plugins",
     "refresh",
     "register_compressor",
-    "safe_compress",
-    "safe_decompress",
     "set_store",
 ]
+__all__ += error_handling.__all__
+__all__ += hardware_accel.__all__
 
 # The store of compress_with_policy(), made when it is first asked for.
 _DEFAULT_BUDGET = 640 << 20

@@ -11,23 +11,31 @@ use crate::{
     registry::report::CodecInfo,
     selection::auto::{
         self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Rung, Trial, looks_random, may_beat, rungs,
-        typed,
+        saving, typed,
     },
 };
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, thread};
+use std::{
+    fs::File,
+    io,
+    ops::{Range, RangeInclusive},
+    os::unix::fs::FileExt,
+    sync::Arc,
+    thread,
+};
 
-/// Pieces of a sample, spread over the data.
-const PIECES: u64 = 4;
+/// Pieces of a sample, spread over the data, are of about so many bytes, and so many.
+const PIECE_BYTES: u64 = 32 << 10;
+const PIECES: RangeInclusive<u64> = 4..=16;
 /// Fewer bytes are not worth a trial.
 const LEAST_BYTES: usize = 512;
 /// Bytes of a sample without [`looks_random`] order: what a first trial must leave of it, for more to be tried.
 const HARDLY_SMALLER: f64 = 0.99;
 /// What the first codec that counts bytes must leave at most, for slower ones to be able to save what [`Objective::Speed`] asks.
 const HOPELESS: f64 = 0.97;
-/// What share of a sample, as a divisor, warms a codec up, or tells that it is too slow.
+/// What share of a sample, as a divisor, warms a codec up.
 const WARM_UP: usize = 4;
-/// Slower than the best by this factor on a part of the sample: not worth a trial on all of it.
-const CLEARLY_SLOWER: f64 = 1.2;
+/// Slower than the best by this factor on a piece of the sample: not worth trying the rest.
+const CLEARLY_SLOWER: f64 = 1.25;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
 /// For [`Objective::Ratio`]: how near to the smallest, as a factor, the first trials must come for a longer one.
@@ -106,9 +114,10 @@ impl<'a> DataSample<'a> {
             return Ok(out);
         }
         // On boundaries of all element sizes, and in the middle of each part.
-        let piece = (bytes / PIECES).next_multiple_of(8);
-        let part = self.len / PIECES;
-        for number in 0..PIECES {
+        let pieces = pieces(bytes);
+        let piece = (bytes / pieces).next_multiple_of(8);
+        let part = self.len / pieces;
+        for number in 0..pieces {
             let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
             self.read(at, piece, &mut out)?;
         }
@@ -136,11 +145,16 @@ impl<'a> DataSample<'a> {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
-            Objective::Speed => (len / 512).clamp(24 * KIB, 128 * KIB),
+            Objective::Speed => (len / 160).clamp(40 * KIB, 416 * KIB),
             Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
             Objective::Ratio => 512 * KIB,
         }
     }
+}
+
+/// Pieces of a sample of `bytes`.
+fn pieces(bytes: u64) -> u64 {
+    (bytes / PIECE_BYTES).clamp(*PIECES.start(), *PIECES.end())
 }
 
 /// Bytes of the longest trial there may be.
@@ -355,93 +369,96 @@ impl<'a> Chooser<'a> {
         Ok(true)
     }
 
-    /// Filters to try everything with, from a trial of those that fit what the data looks like: none, and the best; for speed only the
-    /// best, where something must be done to save enough.
+    /// Filters to try everything with: none, and the best of those that fit what the data looks like, by a trial, or for speed by its
+    /// bytes alone.
     fn filters(&mut self, data: &[u8]) -> Vec<Filter> {
         if let Some(only) = self.wanted.filter {
             return vec![only];
         }
         let candidates = typed(data);
         let Some(scout) = self.scout().filter(|_| !candidates.is_empty()) else { return vec![Filter::None] };
-        let is_for_speed = self.wanted.objective == Objective::Speed;
-        let Some(plain) = self.trial(&scout, Filter::None, data, is_for_speed) else {
-            return vec![Filter::None];
-        };
-        let tried: Vec<Trial> =
-            candidates.into_iter().filter_map(|f| self.trial(&scout, f, data, is_for_speed)).collect();
-        let smaller = tried.iter().filter(|t| t.left() < plain.left() * (1.0 - LEAST_GAIN));
-        let saving = smaller.clone().filter(|t| t.saves());
-        if let Some(fastest) = saving.min_by(|a, b| a.compress_s.total_cmp(&b.compress_s))
-            && is_for_speed
-            && !plain.saves()
-        {
-            let fastest = fastest.clone();
-            let filter = fastest.filter;
-            self.trials.push(fastest);
-            return vec![filter];
+        if self.wanted.objective == Objective::Speed {
+            return [Filter::None].into_iter().chain(saving(data, &candidates)).collect();
         }
+        let Some(plain) = self.trial(&scout, Filter::None, data, false) else { return vec![Filter::None] };
+        let tried = candidates.into_iter().filter_map(|f| self.trial(&scout, f, data, false));
+        let smaller = tried.filter(|t| t.left() < plain.left() * (1.0 - LEAST_GAIN));
         let smallest = smaller.min_by(|a, b| a.left().total_cmp(&b.left()));
         [Filter::None].into_iter().chain(smallest.map(|t| t.filter)).collect()
     }
 
-    /// Fastest first, until nothing faster can come. A short trial tells whether a longer one is worth its time.
+    /// Fastest first, until nothing faster can come.
     fn fastest(&mut self, data: &[u8], filters: &[Filter]) {
-        let mut best: Option<(Rung, f64)> = None;
-        let mut is_hopeless = false;
+        let floors = self.wanted.floors;
+        let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
+        let mut best: Option<(Rung, Vec<f64>)> = None;
         let scout = self.scout();
         for rung in self.rungs(Objective::Speed) {
-            if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) || is_hopeless {
+            if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
                 return;
             }
-            let Some(compressor) = self.kept_compressor(&rung) else { continue };
+            // Levels come fastest first.
+            let mut tried = self.trials.iter().chain(&self.eliminated);
+            if tried.any(|t| t.algorithm == rung.algorithm && fits(t)) {
+                continue;
+            }
             let mut least = f64::INFINITY;
             for filter in filters {
-                let is_known = |t: &&Trial| t.is_of(&rung.algorithm, rung.level, *filter);
-                let least_mb_s = best.as_ref().map_or(0.0, |(_, mb_s)| *mb_s);
-                if let Some(known) = self.trials.iter().find(is_known) {
-                    if known.compress_mb_s() > least_mb_s {
-                        best = Some((rung.clone(), known.compress_mb_s()));
-                    }
-                    least = least.min(known.left());
-                    continue;
-                }
-                let Some(trial) = self.trial_within(&compressor, &rung, *filter, data, least_mb_s) else {
-                    continue;
-                };
+                let of_best = best.as_ref().map_or(&[][..], |(_, seconds)| seconds);
+                let Some((trial, seconds)) = self.race(&rung, *filter, data, of_best) else { continue };
                 least = least.min(trial.left());
-                if trial.saves() && trial.compress_mb_s() > least_mb_s {
-                    best = Some((rung.clone(), trial.compress_mb_s()));
+                let is_slower = seconds.iter().sum::<f64>() >= of_best.iter().sum();
+                if fits(&trial) && (of_best.is_empty() || !is_slower) {
+                    best = Some((rung.clone(), seconds));
                 }
                 self.trials.push(trial);
             }
-            let is_scout = scout.as_ref() == Some(&rung);
-            is_hopeless = is_scout && best.is_none() && least > HOPELESS && self.may_store;
+            if scout.as_ref() == Some(&rung) && best.is_none() && least > HOPELESS && self.may_store {
+                return;
+            }
         }
     }
 
-    /// A trial of `rung`; where it is clearly slower than `least_mb_s` on a quarter of the sample, of that quarter.
-    fn trial_within(
+    /// A trial of `rung` piece by piece, and what each took; nothing where it is clearly slower than the best, whose pieces took
+    /// `of_best`. The first piece is a warm-up, and no piece comes twice: in data that comes again a processor foresees the branches,
+    /// which some codecs gain far more by than others. Where there is too little for pieces, all of it is one.
+    fn race(
         &mut self,
-        compressor: &Compressor,
         rung: &Rung,
         filter: Filter,
         data: &[u8],
-        least_mb_s: f64,
-    ) -> Option<Trial> {
-        let decompresses = self.wanted.floors.min_decompress_mb_s.is_some();
-        let quarter = &data[..data.len() / WARM_UP];
-        let short = Runs { exact: true, decompresses };
-        let trial = measure(compressor, rung, filter, quarter, self.total, short, &mut self.buffers).ok()?;
-        if trial.compress_mb_s() * CLEARLY_SLOWER < least_mb_s {
-            return Some(trial);
+        of_best: &[f64],
+    ) -> Option<(Trial, Vec<f64>)> {
+        if data.len() < PIECE_BYTES as usize {
+            let trial = self.trial(rung, filter, data, true)?;
+            let seconds = vec![trial.compress_s];
+            return Some((trial, seconds));
         }
-        let long = Runs { exact: false, decompresses };
-        let first = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
-        if first.compress_mb_s() * CLEARLY_SLOWER < least_mb_s || !first.saves() {
-            return Some(first);
+        let mut all: Option<Trial> = None;
+        let mut seconds = Vec::new();
+        let piece_bytes = (data.len() / pieces(data.len() as u64) as usize).next_multiple_of(8);
+        for (number, piece) in data.chunks(piece_bytes).enumerate() {
+            let one = self.trial(rung, filter, piece, false)?;
+            if number == 0 {
+                continue;
+            }
+            let is_slow =
+                of_best.get(seconds.len()).is_some_and(|best| one.compress_s > best * CLEARLY_SLOWER);
+            seconds.push(one.compress_s);
+            let trial = match all.take() {
+                None => one,
+                Some(before) => before.and(&one),
+            };
+            if is_slow {
+                self.eliminated.push(trial);
+                return None;
+            }
+            if trial.left() > HOPELESS {
+                return Some((trial, seconds));
+            }
+            all = Some(trial);
         }
-        let again = measure(compressor, rung, filter, data, self.total, long, &mut self.buffers).ok()?;
-        Some(Trial { compress_s: first.compress_s.min(again.compress_s), ..again })
+        Some((all?, seconds))
     }
 
     /// Fastest first, until compressing alone takes longer than the best takes in all.

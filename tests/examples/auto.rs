@@ -4,9 +4,10 @@
 //!     cargo build --release
 //!     cargo run --release -p clipsmaster-tests --example auto -- CORPUS_DIR [speed] [balanced] [ratio]
 //!
-//! Files are compressed from memory to nowhere, on one thread, in turns; the least processor time of eleven rounds counts, which other work
-//! on the machine stretches less than time on the wall. Those near the best then run in further rounds among themselves, since one round
-//! of all takes so long that the machine changes its speed meanwhile. For `ratio` one round on all processors does: sizes do not depend on that.
+//! Files are compressed from memory to nowhere, on one thread, in turns; the least processor time of five rounds counts, which other work
+//! on the machine stretches less than time on the wall. Those near the best then run in pairs with the choice, which is made anew each
+//! time, and the median of a pair's ratio counts: the machine changes its speed from one minute to the next, but rarely within a pair.
+//! For `ratio` one round on all processors does: sizes do not depend on that.
 
 use clipsmaster_host::{
     Choice, Config, DataSample, Filter, Host, Objective, Request,
@@ -19,9 +20,9 @@ use std::{env, fs, io, path::Path};
 type Answer<T> = Result<T, Box<dyn std::error::Error>>;
 
 const ROUNDS: usize = 5;
-/// Rounds of those within a factor of the best.
-const FINAL_ROUNDS: usize = 25;
-const FINALIST: f64 = 1.25;
+/// Pairs of the choice and each of those within a factor of the best.
+const PAIRS: usize = 21;
+const FINALIST: f64 = 1.3;
 
 /// Fixed candidates: algorithm and level.
 const FAST: [(&str, i32); 9] = [
@@ -59,6 +60,8 @@ struct Run {
     compress_s: f64,
     decompress_s: f64,
     bytes: u64,
+    /// Median of its merit over that of the choice next to it.
+    pair: Option<f64>,
 }
 
 fn main() -> Answer<()> {
@@ -116,16 +119,32 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
             run.once(host, &data, objective)?;
         }
     }
-    if rounds > 1 {
-        let best = runs.iter().map(|r| r.merit(&data, objective)).fold(f64::INFINITY, f64::min);
-        for _ in 0..FINAL_ROUNDS {
-            chosen.once(host, &data, objective)?;
-            for run in runs.iter_mut().filter(|r| r.merit(&data, objective) <= best * FINALIST) {
-                run.once(host, &data, objective)?;
-            }
+    let best = runs.iter().map(|r| r.merit(&data, objective)).fold(f64::INFINITY, f64::min);
+    // What no candidate saves enough of is stored: there is nothing to compare that with but storing.
+    let mut share = if best.is_finite() { f64::INFINITY } else { 1.0 };
+    let near = |r: &&mut Run| best.is_finite() && r.merit(&data, objective) <= best * FINALIST;
+    for run in runs.iter_mut().filter(near) {
+        if rounds == 1 {
+            share = share.min(run.merit(&data, objective) / chosen.run.merit(&data, objective));
+            continue;
         }
+        let mut ratios = Vec::new();
+        for number in 0..PAIRS {
+            // Neither is always the first.
+            let of_fixed = number % 2 == 0;
+            let mut fixed = if of_fixed { run.once(host, &data, objective)? } else { 0.0 };
+            let own = chosen.once(host, &data, objective)?;
+            if !of_fixed {
+                fixed = run.once(host, &data, objective)?;
+            }
+            ratios.push(fixed / own);
+        }
+        ratios.sort_by(f64::total_cmp);
+        run.pair = Some(ratios[PAIRS / 2]);
+        share = share.min(ratios[PAIRS / 2]);
     }
-    Ok(tell(file, &data, objective, &choice, &chosen, runs))
+    tell(file, &data, objective, &choice, &chosen, runs, share);
+    Ok(share)
 }
 
 /// The best of what was chosen, which may differ from round to round: all of it is the user's.
@@ -136,8 +155,8 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// Chooses, and compresses with that.
-    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<()> {
+    /// Chooses, and compresses with that; the merit of this time.
+    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<f64> {
         let start = processor_s();
         let choice = host.choose(&DataSample::of(data), objective)?;
         let seconds = processor_s() - start;
@@ -145,10 +164,11 @@ impl Chosen {
         let mut run = Run::new(&choice.algorithm, choice.level, choice.filter);
         run.once(host, data, objective)?;
         run.compress_s += seconds;
+        let merit = run.merit(data, objective);
         if run.compress_s < self.run.compress_s {
             self.run = run;
         }
-        Ok(())
+        Ok(merit)
     }
 }
 
@@ -159,19 +179,11 @@ fn tell(
     choice: &Choice,
     Chosen { run: chosen, choosing_s }: &Chosen,
     mut runs: Vec<Run>,
-) -> f64 {
+    share: f64,
+) {
     let raw = data.len() as f64;
     let merit = |run: &Run| run.merit(data, objective);
     runs.sort_by(|a, b| merit(a).total_cmp(&merit(b)));
-    // What no candidate saves enough of is stored: there is nothing to compare that with but storing.
-    let best = runs.iter().find(|r| merit(r).is_finite());
-    let own = match best {
-        None => 1.0,
-        Some(best) => {
-            let own = if merit(chosen).is_finite() { merit(chosen) } else { chosen.compress_s };
-            merit(best) / own
-        }
-    };
     let line = |run: &Run| {
         format!(
             "{:>7.0} MB/s, back {:>6.0} MB/s, {:>9} bytes, ratio {:.3}",
@@ -185,11 +197,14 @@ fn tell(
     println!("  {name}: {choice}");
     println!("    {:<24}{}  <- auto, of it {:.1} ms choosing", chosen.name, line(chosen), choosing_s * 1e3);
     for run in &runs {
-        let rank = if merit(run).is_finite() { "" } else { "  saves too little" };
+        let rank = match run.pair {
+            _ if merit(run).is_infinite() => "  saves too little".into(),
+            Some(pair) => format!("  in pairs {pair:.3} of auto's"),
+            None => String::new(),
+        };
         println!("    {:<24}{}{rank}", run.name, line(run));
     }
-    println!("    auto / best fixed: {own:.3}");
-    own
+    println!("    best fixed / auto: {share:.3}");
 }
 
 impl Run {
@@ -202,6 +217,7 @@ impl Run {
             compress_s: f64::INFINITY,
             decompress_s: f64::INFINITY,
             bytes: 0,
+            pair: None,
         }
     }
 
@@ -217,8 +233,8 @@ impl Run {
         }
     }
 
-    /// Compresses once, and for `balanced` decompresses; the better time counts.
-    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<()> {
+    /// Compresses once, and for `balanced` decompresses; the merit of this time, of which the better counts.
+    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<f64> {
         let compressor = host.compressor(&Request::new(&self.algorithm).level(self.level))?;
         let is_own = self.algorithm == "store" || self.filter != Filter::None;
         let options = CompressOptions {
@@ -236,8 +252,8 @@ impl Run {
         } else {
             pipeline::compress(&compressor, data, io::sink(), &options, &|_| {})?
         };
-        self.compress_s = self.compress_s.min(processor_s() - start);
-        self.bytes = summary.output_bytes;
+        let mut this =
+            Self { compress_s: processor_s() - start, bytes: summary.output_bytes, ..self.clone() };
         if objective == Objective::Balanced {
             let start = processor_s();
             let input = pipeline::Input::Stream(Box::new(io::Cursor::new(out)));
@@ -245,8 +261,12 @@ impl Run {
             let output = pipeline::Output::Stream(&mut sink);
             let options = pipeline::DecompressOptions { threads: Some(1), ..Default::default() };
             pipeline::decompress(host, input, output, &options, &|_| {})?;
-            self.decompress_s = self.decompress_s.min(processor_s() - start);
+            this.decompress_s = processor_s() - start;
         }
-        Ok(())
+        let merit = this.merit(data, objective);
+        self.compress_s = self.compress_s.min(this.compress_s);
+        self.decompress_s = self.decompress_s.min(this.decompress_s);
+        self.bytes = this.bytes;
+        Ok(merit)
     }
 }

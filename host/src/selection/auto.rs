@@ -24,6 +24,9 @@ const TYPED_BITS: f64 = 0.08;
 const LEAST_SAMPLE_BYTES: usize = 4 << 10;
 /// And with fewer than these, not whether they are random.
 const LEAST_RANDOM_BYTES: usize = 16 << 10;
+/// So many bytes of a sample, in runs of so many, are counted.
+const COUNTED_BYTES: usize = 64 << 10;
+const COUNTED_RUN: usize = 4 << 10;
 /// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
 const SURPRISE: f64 = 1.6;
 
@@ -131,11 +134,6 @@ impl Trial {
         self.decompress_s.map_or(f64::INFINITY, |s| self.raw_bytes as f64 / 1e6 / s.max(1e-9))
     }
 
-    /// Whether it is of these.
-    pub(crate) fn is_of(&self, algorithm: &str, level: i32, filter: Filter) -> bool {
-        self.algorithm == algorithm && self.level == level && self.filter == filter
-    }
-
     /// Whether enough is saved for [`Objective::Speed`].
     pub fn saves(&self) -> bool {
         self.left() <= 1.0 - LEAST_SAVING
@@ -148,8 +146,19 @@ impl Trial {
         (self.compress_s + self.decompress_s.unwrap_or_default()) / mb + moved
     }
 
+    /// Together with a trial of the same on other data.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self {
+            raw_bytes: self.raw_bytes + other.raw_bytes,
+            compressed_bytes: self.compressed_bytes + other.compressed_bytes,
+            compress_s: self.compress_s + other.compress_s,
+            decompress_s: self.decompress_s.zip(other.decompress_s).map(|(a, b)| a + b),
+            ..self
+        }
+    }
+
     /// Why it is out of the question, if it is.
-    fn rejected(&self, floors: Floors) -> Option<String> {
+    pub(crate) fn rejected(&self, floors: Floors) -> Option<String> {
         if let Some(floor) = floors.min_decompress_mb_s
             && self.decompress_mb_s() < floor
         {
@@ -289,21 +298,32 @@ pub fn typed(sample: &[u8]) -> Vec<Filter> {
     Filter::SHUFFLES.into_iter().filter(gains).collect()
 }
 
+/// Which of `filters` to try for [`Objective::Speed`]: the first that leaves few enough bits to save [`LEAST_SAVING`] by counting bytes
+/// alone, and where there is none, the one that leaves the fewest.
+pub fn saving(sample: &[u8], filters: &[Filter]) -> Option<Filter> {
+    let lanes = lanes(sample);
+    let left = |filter: &Filter| bits_by_place(&lanes, usize::from(filter.code())) / 8.0;
+    let mut all = filters.iter().copied();
+    all.clone().find(|f| left(f) <= 1.0 - LEAST_SAVING).or_else(|| all.next_back())
+}
+
 /// Whether no order in the bytes of `sample` is to be seen, whatever elements they are taken for. (Repetitions are not looked for.)
 pub fn looks_random(sample: &[u8]) -> bool {
     sample.len() >= LEAST_RANDOM_BYTES && {
         let lanes = lanes(sample);
+        let counted: u32 = lanes.iter().flatten().sum();
         // Fewer bytes have fewer bits in any case.
         let expected =
-            |places: usize| 255.0 * places as f64 / (2.0 * sample.len() as f64 * std::f64::consts::LN_2);
+            |places: usize| 255.0 * places as f64 / (2.0 * counted as f64 * std::f64::consts::LN_2);
         [1, 2, 4, 8].into_iter().all(|places| bits_by_place(&lanes, places) + expected(places) >= RANDOM_BITS)
     }
 }
 
-/// How often each byte comes at each place of elements of 8 bytes.
+/// How often each byte comes at each place of elements of 8 bytes, in runs from all over `sample`.
 fn lanes(sample: &[u8]) -> Vec<[u32; 256]> {
     let mut lanes = vec![[0; 256]; 8];
-    for element in sample.as_chunks::<8>().0 {
+    let runs = sample.chunks(COUNTED_RUN).step_by(sample.len().div_ceil(COUNTED_BYTES).max(1));
+    for element in runs.flat_map(|run| run.as_chunks::<8>().0) {
         for (counts, byte) in lanes.iter_mut().zip(element) {
             counts[usize::from(*byte)] += 1;
         }

@@ -166,7 +166,7 @@ fn longest(objective: Objective) -> u64 {
 }
 
 /// What to choose by, and among what.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Wanted {
     /// What is best.
     pub objective: Objective,

@@ -13,7 +13,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     fs::File,
-    io::{Cursor, Read, Write},
+    io::{self, Cursor, Read, Write},
     ops::Range,
     path::{Path, PathBuf},
     sync::{
@@ -153,7 +153,12 @@ impl Host {
         }
         // Whatever is wrong with it, or special about it, who reads front to back can tell.
         let mut rest = out;
-        self.decompress_chunked_to(data, &mut rest)?;
+        self.decompress_chunked_to(data, &mut rest).map_err(|e| match e {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::WriteZero => {
+                Error::Mismatch(format!("more than {len} bytes"))
+            }
+            other => other,
+        })?;
         match rest.len() {
             0 => Ok(()),
             missing => Err(Error::Mismatch(format!("{} bytes instead of {len}", len - missing))),

@@ -1,6 +1,6 @@
 //! Compressing and decompressing with the best implementation, and with the next one when it fails.
 
-use crate::{Error, Result, algorithm, buffer, registry::Entry, selection::Ranked, sync::lock};
+use crate::{Error, Result, algorithm, buffer, is_container, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
     self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM,
     abi::import::{self, Batch, Instance, StreamDecoder},
@@ -49,6 +49,12 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Whether `data` is a container, and not a stored copy of one.
+    pub fn is_of_container(&self, data: &[u8]) -> bool {
+        let is_copy = self.algorithm == algorithm::STORE && self.original_size == data.len() as u64;
+        !is_copy && is_container(data)
+    }
+
     /// Whether `out` is what was compressed, by size and CRC-32.
     ///
     /// # Errors

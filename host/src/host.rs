@@ -296,6 +296,10 @@ impl Host {
     /// [`Error::UnknownFormat`], [`Error::Damaged`], [`Error::Container`], [`Error::Mismatch`].
     pub fn decompress_data(&self, data: &[u8], metadata: Option<&Metadata>) -> Result<Vec<u8>> {
         let Some(m) = metadata else { return self.decompress_chunked(data) };
+        if m.is_of_container(data) {
+            let out = self.decompress_chunked(data)?;
+            return m.check(&out).map(|()| out);
+        }
         self.shared_decompressor(&m.algorithm, m.original_size, data.len() as u64)?.decompress(data, metadata)
     }
 

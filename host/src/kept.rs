@@ -1,6 +1,13 @@
-//! Compressors of calls that name no compressor, kept so that their contexts serve again.
+//! Compressors of calls that name no compressor, kept so that their contexts serve again; and choices, which take far longer than
+//! compressing a little data by them.
 
-use crate::{Compressor, Host, Request, Result, registry::Snapshot, sync::lock};
+use crate::{
+    Choice, Compressor, DataSample, Host, Request, Result,
+    auto::Wanted,
+    registry::Snapshot,
+    selection::{auto::bits_by_places, likeness::Features},
+    sync::lock,
+};
 use std::sync::{Arc, Mutex};
 
 /// Most compressors that are kept; then all are given up.
@@ -11,21 +18,65 @@ const MOST_CONTEXT_BYTES: u64 = 16 << 20;
 const LEAST_SAMPLED_BYTES: usize = 256 << 10;
 /// Sizes are told apart by powers of two between these, in bytes.
 const SIZES: (u64, u64) = (1 << 10, 64 << 20);
+/// Larger data, in bytes, is worth a choice of its own.
+const MOST_LIKE_BYTES: usize = 8 << 20;
+/// After so many uses a choice is made anew.
+const MOST_USES: u32 = 64;
+/// Most choices that are kept; then all are given up.
+const MOST_CHOICES: usize = 64;
 
 /// What is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Mutex<OfSnapshot>);
 
-/// Compressors by request, all of one snapshot.
+/// Compressors by request, and choices, all of one snapshot.
 #[derive(Debug, Default)]
 struct OfSnapshot {
     snapshot: Option<Arc<Snapshot>>,
     compressors: Vec<(Request, Arc<Compressor>)>,
+    choices: Vec<Chosen>,
 }
 
 impl OfSnapshot {
     fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
         self.snapshot.as_ref().is_some_and(|own| Arc::ptr_eq(own, snapshot))
+    }
+
+    /// Given up, where it is of another snapshot.
+    fn renewed(&mut self, now: &Arc<Snapshot>) -> &mut Self {
+        if !self.is_of(now) {
+            *self = Self { snapshot: Some(Arc::clone(now)), ..Self::default() };
+        }
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Chosen {
+    wanted: Wanted,
+    looks: Looks,
+    choice: Choice,
+    uses: u32,
+}
+
+/// What data looks like that one choice is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Looks {
+    size_class: u64,
+    /// Share of bytes in repetitions, in steps of a sixteenth.
+    repeated: u8,
+    /// Entropy by place in elements, in steps of half a bit.
+    places: [u8; 4],
+}
+
+impl Looks {
+    /// `None` where there is too little to tell.
+    fn of(data: &[u8]) -> Option<Self> {
+        Some(Self {
+            size_class: size_class(data.len() as u64),
+            repeated: (Features::of(data)?.repeated * 16.0).round() as u8,
+            places: bits_by_places(data).map(|bits| (bits * 2.0).round() as u8),
+        })
     }
 }
 
@@ -58,6 +109,32 @@ impl Host {
         self.keep(request, |host, request| host.decompressor(request))
     }
 
+    /// As [`choose_for`](Self::choose_for), for pieces of which there are many: what was chosen for one serves others that look like it.
+    ///
+    /// # Errors
+    /// As [`choose_for`](Self::choose_for).
+    pub(crate) fn choose_for_like(&self, data: &[u8], wanted: &Wanted) -> Result<Choice> {
+        let choose = || self.choose_for(&DataSample::of(data), wanted);
+        let looks = if data.len() > MOST_LIKE_BYTES { None } else { Looks::of(data) };
+        let Some(looks) = looks else { return choose() };
+        let now = self.snapshot();
+        let is_it = |c: &&mut Chosen| c.looks == looks && c.wanted == *wanted && c.uses < MOST_USES;
+        if let Some(known) = lock(&self.kept.0).renewed(&now).choices.iter_mut().find(is_it) {
+            known.uses += 1;
+            return Ok(known.choice.clone());
+        }
+        let choice = choose()?;
+        let mut kept = lock(&self.kept.0);
+        if kept.is_of(&now) {
+            kept.choices.retain(|c| c.looks != looks || c.wanted != *wanted);
+            if kept.choices.len() == MOST_CHOICES {
+                kept.choices.clear();
+            }
+            kept.choices.push(Chosen { wanted: wanted.clone(), looks, choice: choice.clone(), uses: 0 });
+        }
+        Ok(choice)
+    }
+
     fn keep(
         &self,
         request: Request,
@@ -65,10 +142,9 @@ impl Host {
     ) -> Result<Arc<Compressor>> {
         let now = self.snapshot();
         let mut kept = lock(&self.kept.0);
-        if !kept.is_of(&now) {
-            *kept = OfSnapshot { snapshot: Some(Arc::clone(&now)), compressors: Vec::new() };
-        }
-        if let Some((_, compressor)) = kept.compressors.iter().find(|(known, _)| *known == request) {
+        if let Some((_, compressor)) =
+            kept.renewed(&now).compressors.iter().find(|(known, _)| *known == request)
+        {
             return Ok(Arc::clone(compressor));
         }
         drop(kept);
@@ -101,5 +177,19 @@ mod tests {
         assert_eq!(size_class((1 << 16) + 1), 1 << 17);
         assert_eq!(size_class(1 << 17), 1 << 17);
         assert_eq!(size_class(u64::MAX), 64 << 20);
+    }
+    #[test]
+    fn looks_are_the_same_for_pieces_of_one_kind_and_differ_by_size_and_elements() {
+        let text = "[info] 200 GET /clips/{n}/thumbnail took {n} ms\n".repeat(4000);
+        let floats = |bytes: usize| -> Vec<u8> {
+            let values =
+                (0..40_000_u32).map(|n| 1.0 + (n.wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0);
+            values.flat_map(|v| v.to_le_bytes()[4 - bytes..].to_vec()).collect()
+        };
+        let looks = |data: &[u8]| Looks::of(data).expect("enough data");
+        assert_eq!(looks(&text.as_bytes()[..70_000]), looks(&text.as_bytes()[3000..76_000]));
+        assert_ne!(looks(&text.as_bytes()[..70_000]), looks(&text.as_bytes()[..60_000]));
+        assert_ne!(looks(&floats(4)[..80_000]).places, looks(&floats(2)[..80_000]).places);
+        assert!(Looks::of(&[0; 100]).is_none());
     }
 }

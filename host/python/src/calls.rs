@@ -7,7 +7,7 @@ use crate::{
 };
 use clipsmaster_host::{
     Host, Metadata, Objective, Policy, Request, Restored, Result, chunked_header_info as header_info,
-    container_raw_bytes, is_container,
+    container_raw_bytes,
     pipeline::{CompressOptions, OnDamage},
     policy::{AUTO, DEFAULT_TYPE},
 };
@@ -146,21 +146,32 @@ fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) ->
             return decompress_whole(py, compressed, decompress);
         }
     };
+    decompress_checked(py, host, compressed, metadata, move |data, metadata, out| {
+        let (algorithm, raw_bytes) = (&metadata.algorithm, metadata.original_size);
+        host.shared_decompressor(algorithm, raw_bytes, data.len() as u64)?.decompress_to(data, metadata, out)
+    })
+}
+
+/// Decompresses a container, or frames by `decompress`, to what `metadata` says.
+pub(crate) fn decompress_checked(
+    py: Python<'_>,
+    host: &'static Arc<Host>,
+    compressed: Data,
+    metadata: Metadata,
+    decompress: impl FnOnce(&[u8], &Metadata, &mut [u8]) -> Result<()> + Send + 'static,
+) -> PyResult<Py<PyBytes>> {
     let len = size(metadata.original_size)?;
-    let is_container = is_container(compressed.as_slice());
+    let is_container = metadata.is_of_container(compressed.as_slice());
     filled_bytes(py, compressed, len, move |data, out| {
         if is_container {
             return host.decompress_chunked_into(data, out).and_then(|()| metadata.check(out));
         }
-        let frame_bytes = data.len() as u64;
-        let decompressor =
-            host.shared_decompressor(&metadata.algorithm, metadata.original_size, frame_bytes)?;
-        decompressor.decompress_to(data, &metadata, out)
+        decompress(data, &metadata, out)
     })
 }
 
 /// A size, in bytes, that came with data.
-pub(crate) fn size(bytes: u64) -> PyResult<usize> {
+fn size(bytes: u64) -> PyResult<usize> {
     usize::try_from(bytes)
         .map_err(|_| IntegrityError::new_err(format!("{bytes} bytes are beyond this machine")))
 }

@@ -1,8 +1,8 @@
 //! The class behind `get_best_hardware` and its kind.
 
 use crate::{
-    calls::{Compressed, compress_with, decompress_any, decompress_whole, size},
-    data::{Data, Known, filled_bytes},
+    calls::{Compressed, compress_with, decompress_any, decompress_checked, decompress_whole},
+    data::{Data, Known},
     errors::raise,
     process::{generation, host},
 };
@@ -78,8 +78,9 @@ impl Compressor {
             }
             return decompress_whole(py, compressed, move |data| opened.decompress(data, None));
         };
-        let len = size(checks.original_size)?;
-        filled_bytes(py, compressed, len, move |data, out| opened.decompress_to(data, &checks, out))
+        decompress_checked(py, host(py)?, compressed, checks, move |data, metadata, out| {
+            opened.decompress_to(data, metadata, out)
+        })
     }
 
     /// Algorithm of the frames.

@@ -34,6 +34,21 @@ def test_what_goes_in_comes_out(algorithm, size, text):
     assert decompress_chunked(compress_chunked(data, algorithm, chunk_size=100_000)) == data
 
 
+@pytest.mark.parametrize("algorithm", compression.algorithms())
+def test_a_container_is_data_like_any_other(algorithm, text):
+    container = compress_chunked(text)
+    compressed, metadata = compress_data(container, algorithm)
+    assert decompress_data(compressed, metadata) == container
+
+
+def test_a_compressor_reads_what_other_calls_wrote(text):
+    compressor = compression.hardware_accel.get_best_hardware("zstd")
+    for compressed, metadata in safe_compress(text), compress_data(text, "auto"), compress_data(text, level=9):
+        assert compressor.decompress(compressed, {**metadata, "algorithm": "zstd"}) == text
+    with pytest.raises(IntegrityError):
+        compressor.decompress(safe_compress(text)[0], compress_data(text[1:])[1])
+
+
 @pytest.mark.parametrize("objective", ["speed", "balanced", "ratio"])
 def test_auto_chooses(objective, text):
     compressed, metadata = compress_data(text, "auto", objective=objective)

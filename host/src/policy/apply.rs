@@ -2,7 +2,7 @@
 
 use super::{AUTO, FILE_NAME, Installed, Policies, Policy};
 use crate::{
-    DataSample, Host, Metadata, Request, Result, Wanted,
+    Host, Metadata, Request, Result, Wanted,
     host::usable,
     pipeline::{CompressOptions, Filtering},
     sync::lock,
@@ -95,7 +95,7 @@ impl Host {
         let (mut request, mut options) = (policy.request(), policy.options());
         request.level = self.installed().level(policy);
         if policy.is_auto() {
-            let choice = self.choose_for(&DataSample::of(data), &policy.wanted())?;
+            let choice = self.choose_for_like(data, &policy.wanted())?;
             request = Request { algorithm: choice.algorithm, ..request }.level(choice.level);
             options.filter = Filtering::Always(choice.filter);
         }

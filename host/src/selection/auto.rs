@@ -307,6 +307,12 @@ pub fn saving(sample: &[u8], filters: &[Filter]) -> Option<Filter> {
     all.clone().find(|f| left(f) <= 1.0 - LEAST_SAVING).or_else(|| all.next_back())
 }
 
+/// Entropy, in bits per byte, of `sample` taken for elements of 1, 2, 4 and 8 bytes.
+pub(crate) fn bits_by_places(sample: &[u8]) -> [f64; 4] {
+    let lanes = lanes(sample);
+    [1, 2, 4, 8].map(|places| bits_by_place(&lanes, places))
+}
+
 /// Whether no order in the bytes of `sample` is to be seen, whatever elements they are taken for. (Repetitions are not looked for.)
 pub fn looks_random(sample: &[u8]) -> bool {
     sample.len() >= LEAST_RANDOM_BYTES && {

@@ -71,15 +71,15 @@ impl Likeness {
 
 /// What is looked at.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-struct Features {
+pub(crate) struct Features {
     /// Entropy of single bytes (Shannon, order 0), over that of random ones.
     entropy: f64,
     /// Share of bytes in repetitions of 4 bytes and more.
-    repeated: f64,
+    pub(crate) repeated: f64,
 }
 
 impl Features {
-    fn of(data: &[u8]) -> Option<Self> {
+    pub(crate) fn of(data: &[u8]) -> Option<Self> {
         let pages = (data.len() / PAGE_BYTES).min(MAX_PAGES);
         if pages == 0 {
             return None;

@@ -4,7 +4,7 @@
 //! input. The rule is written down at [`rank`].
 
 pub mod auto;
-mod likeness;
+pub(crate) mod likeness;
 mod predict;
 
 pub use likeness::Likeness;

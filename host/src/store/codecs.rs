@@ -2,7 +2,7 @@
 
 use super::budget::{Budget, For, Grant};
 use crate::{
-    Compressor, DataSample, Filter, Host, Request, Result,
+    Compressor, Filter, Host, Request, Result,
     pipeline::{self, Filtering},
     policy::Policy,
     sync::lock,
@@ -120,8 +120,7 @@ impl Codecs {
             let codec = self.open(Request { level: self.level(policy), ..policy.request() })?;
             return Ok(Chosen { codec, filter: policy.filter.unwrap_or_default() });
         }
-        let sample = DataSample::of(data);
-        let choice = self.host.choose_for(&sample, &policy.wanted()).map_err(NoCodec::Failed)?;
+        let choice = self.host.choose_for_like(data, &policy.wanted()).map_err(NoCodec::Failed)?;
         let request = Request { algorithm: choice.algorithm, ..policy.request() };
         let codec = self.open(request.level(choice.level))?;
         Ok(Chosen { codec, filter: Filtering::Always(choice.filter) })

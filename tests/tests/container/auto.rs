@@ -1,7 +1,7 @@
 //! `--algorithm auto`: what is chosen, that it is told, how the output is named, and what is refused.
 
 use crate::*;
-use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Wanted};
+use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Policy, Wanted};
 
 /// Numbers whose every other byte is noise.
 fn numbers(len: usize) -> Vec<u8> {
@@ -54,6 +54,27 @@ fn floors_hold_or_nothing_is_chosen() {
     let unknown = Wanted { algorithm: Some("nonsense".into()), ..Wanted::default() };
     let told = host.choose_for(&DataSample::of(&text), &unknown).expect_err("unknown").to_string();
     assert!(told.contains("unknown algorithm"), "{told}");
+}
+
+#[test]
+fn pieces_that_look_alike_share_a_choice_and_others_do_not() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    let default = host.get_resource_policy("default").expect("a policy");
+    let policy =
+        Policy { algorithm: "auto".into(), level: None, implementation: None, filter: None, ..default };
+    let first_of = |data: &[u8]| {
+        let (compressed, metadata) = host.compress_by(data, &policy).expect("compressed");
+        assert_eq!(host.decompress_data(&compressed, Some(&metadata)).expect("decompressed"), data);
+        (metadata.algorithm, metadata.compressed_size)
+    };
+    // In turns, so that a choice for one would be taken for the next if it could.
+    for round in 0..3 {
+        let noise = noise(200_000, round);
+        assert!(first_of(&noise).1 >= 200_000);
+        assert!(first_of(&text(200_000)).1 < 100_000);
+        assert!(first_of(&numbers(200_000)).1 < 150_000);
+    }
 }
 
 #[test]

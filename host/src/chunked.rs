@@ -13,7 +13,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     fs::File,
-    io::{self, Cursor, Read, Write},
+    io::{Cursor, Read, Write},
     ops::Range,
     path::{Path, PathBuf},
     sync::{
@@ -154,9 +154,7 @@ impl Host {
         // Whatever is wrong with it, or special about it, who reads front to back can tell.
         let mut rest = out;
         self.decompress_chunked_to(data, &mut rest).map_err(|e| match e {
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::WriteZero => {
-                Error::Mismatch(format!("more than {len} bytes"))
-            }
+            e if e.is_write_zero() => Error::Mismatch(format!("more than {len} bytes")),
             other => other,
         })?;
         match rest.len() {

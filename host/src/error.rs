@@ -152,6 +152,11 @@ impl Error {
         Self::Resource { resource, source: Box::new(self) }
     }
 
+    /// Whether a buffer in memory was too short to write to.
+    pub(crate) fn is_write_zero(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WriteZero)
+    }
+
     /// A codec's error as the host's: damage where the input is to blame.
     pub fn codec(implementation: &str, input: &str, source: api::Error) -> Self {
         let implementation = implementation.to_owned();

@@ -3,6 +3,7 @@
 use crate::{
     Benchmarks, Config, Error, Result,
     compressor::{Compressor, Link, Metadata},
+    container_raw_bytes,
     kept::Kept,
     policy::Policies,
     registry::{
@@ -301,6 +302,41 @@ impl Host {
             return m.check(&out).map(|()| out);
         }
         self.shared_decompressor(&m.algorithm, m.original_size, data.len() as u64)?.decompress(data, metadata)
+    }
+
+    /// As [`decompress_data`](Self::decompress_data), to the start of `out`; answers how many bytes. What `out` holds after an error means
+    /// nothing. Without metadata, frames outside of containers are decompressed aside first.
+    ///
+    /// # Errors
+    /// As [`decompress_data`](Self::decompress_data), and [`Error::Usage`] where `out` is too short.
+    pub fn decompress_into(&self, data: &[u8], metadata: Option<&Metadata>, out: &mut [u8]) -> Result<usize> {
+        let room = out.len();
+        let declared = metadata.map_or_else(|| container_raw_bytes(data), |m| Some(m.original_size));
+        let Some(raw_bytes) = declared else {
+            let mut rest = out;
+            self.decompress_chunked_to(data, &mut rest).map_err(|e| match e {
+                e if e.is_write_zero() => {
+                    Error::Usage(format!("the data does not fit into a buffer of {room} bytes"))
+                }
+                other => other,
+            })?;
+            return Ok(room - rest.len());
+        };
+        let out = usize::try_from(raw_bytes).ok().and_then(|len| out.get_mut(..len));
+        let out = out.ok_or_else(|| {
+            Error::Usage(format!("{raw_bytes} bytes do not fit into a buffer of {room} bytes"))
+        })?;
+        match metadata {
+            None => self.decompress_chunked_into(data, out)?,
+            Some(m) if m.is_of_container(data) => {
+                self.decompress_chunked_into(data, out)?;
+                m.check(out)?;
+            }
+            Some(m) => self
+                .shared_decompressor(&m.algorithm, m.original_size, data.len() as u64)?
+                .decompress_to(data, m, out)?,
+        }
+        Ok(out.len())
     }
 
     /// Decompresses frames that no container is around, by what their first bytes say they are.

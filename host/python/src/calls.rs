@@ -1,12 +1,15 @@
 //! The package's functions.
 
 use crate::{
-    data::{Data, Known, filled_bytes, metadata_to_python, run, run_beside, to_python, with_scratch},
-    errors::{IntegrityError, raise, raise_decompressing},
+    data::{
+        Data, Known, Room, filled_bytes, metadata_to_python, run, run_beside, to_python, with_scratch,
+        written,
+    },
+    errors::{raise, raise_decompressing},
     process::host,
 };
 use clipsmaster_host::{
-    Host, Metadata, Objective, Policy, Request, Restored, Result, chunked_header_info as header_info,
+    Error, Host, Metadata, Objective, Policy, Request, Restored, Result, chunked_header_info as header_info,
     container_raw_bytes,
     pipeline::{CompressOptions, OnDamage},
     policy::{AUTO, DEFAULT_TYPE},
@@ -22,6 +25,7 @@ use std::{path::PathBuf, sync::Arc};
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compress_data, module)?)?;
     module.add_function(wrap_pyfunction!(decompress_data, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress_into, module)?)?;
     module.add_function(wrap_pyfunction!(compress_chunked, module)?)?;
     module.add_function(wrap_pyfunction!(decompress_chunked, module)?)?;
     module.add_function(wrap_pyfunction!(chunked_header_info, module)?)?;
@@ -146,34 +150,38 @@ fn decompress_data(py: Python<'_>, compressed: Data, metadata: Option<Known>) ->
             return decompress_whole(py, compressed, decompress);
         }
     };
-    decompress_checked(py, host, compressed, metadata, move |data, metadata, out| {
-        let (algorithm, raw_bytes) = (&metadata.algorithm, metadata.original_size);
-        host.shared_decompressor(algorithm, raw_bytes, data.len() as u64)?.decompress_to(data, metadata, out)
+    filled_bytes(py, compressed, metadata.original_size, move |data, out| {
+        host.decompress_into(data, Some(&metadata), out).map(drop)
     })
 }
 
-/// Decompresses a container, or frames by `decompress`, to what `metadata` says.
-pub(crate) fn decompress_checked(
-    py: Python<'_>,
-    host: &'static Arc<Host>,
-    compressed: Data,
-    metadata: Metadata,
-    decompress: impl FnOnce(&[u8], &Metadata, &mut [u8]) -> Result<()> + Send + 'static,
-) -> PyResult<Py<PyBytes>> {
-    let len = size(metadata.original_size)?;
-    let is_container = metadata.is_of_container(compressed.as_slice());
-    filled_bytes(py, compressed, len, move |data, out| {
-        if is_container {
-            return host.decompress_chunked_into(data, out).and_then(|()| metadata.check(out));
+/// As decompress_data(), to the start of `out`, a writable buffer (bytearray, numpy array, mmap); answers how many bytes it is.
+///
+/// A buffer that is too short is a ValueError. What `out` holds after an error means nothing; Ctrl-C leaves it lent until the work has ended.
+#[pyfunction]
+#[pyo3(signature = (compressed, out, metadata = None))]
+fn decompress_into(py: Python<'_>, compressed: Data, out: Room, metadata: Option<Known>) -> PyResult<usize> {
+    let host = host(py)?;
+    if out.overlaps(&compressed) {
+        return Err(PyValueError::new_err("`out` shares memory with the data; give a buffer of its own"));
+    }
+    let decompress = move |data: &[u8], out: &mut [u8]| match metadata {
+        None => host.decompress_into(data, None, out),
+        Some(Known::Checks(metadata)) => host.decompress_into(data, Some(&metadata), out),
+        Some(Known::Algorithm(algorithm)) => {
+            let raw = host.decompressor(&Request::new(&algorithm))?.decompress(data, None)?;
+            let room = out.len();
+            let Some(start) = out.get_mut(..raw.len()) else {
+                return Err(Error::Usage(format!(
+                    "{} bytes do not fit into a buffer of {room} bytes",
+                    raw.len()
+                )));
+            };
+            start.copy_from_slice(&raw);
+            Ok(raw.len())
         }
-        decompress(data, &metadata, out)
-    })
-}
-
-/// A size, in bytes, that came with data.
-fn size(bytes: u64) -> PyResult<usize> {
-    usize::try_from(bytes)
-        .map_err(|_| IntegrityError::new_err(format!("{bytes} bytes are beyond this machine")))
+    };
+    written(py, compressed, out, decompress).map(|(_, len)| len)
 }
 
 /// Decompresses a container, or what its first bytes say it is.
@@ -184,7 +192,7 @@ pub(crate) fn decompress_any(
 ) -> PyResult<Py<PyBytes>> {
     // A size that is not true is noticed before the result is given away.
     if let Some(raw_bytes) = container_raw_bytes(compressed.as_slice()) {
-        return filled_bytes(py, compressed, size(raw_bytes)?, move |data, out| {
+        return filled_bytes(py, compressed, raw_bytes, move |data, out| {
             host.decompress_chunked_into(data, out)
         });
     }

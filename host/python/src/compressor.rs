@@ -1,8 +1,8 @@
 //! The class behind `get_best_hardware` and its kind.
 
 use crate::{
-    calls::{Compressed, compress_with, decompress_any, decompress_checked, decompress_whole},
-    data::{Data, Known},
+    calls::{Compressed, compress_with, decompress_any, decompress_whole},
+    data::{Data, Known, filled_bytes},
     errors::raise,
     process::{generation, host},
 };
@@ -78,8 +78,12 @@ impl Compressor {
             }
             return decompress_whole(py, compressed, move |data| opened.decompress(data, None));
         };
-        decompress_checked(py, host(py)?, compressed, checks, move |data, metadata, out| {
-            opened.decompress_to(data, metadata, out)
+        let host = host(py)?;
+        filled_bytes(py, compressed, checks.original_size, move |data, out| {
+            if checks.is_of_container(data) {
+                return host.decompress_into(data, Some(&checks), out).map(drop);
+            }
+            opened.decompress_to(data, &checks, out)
         })
     }
 

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "memory of Python objects, as CPython's documentation promises it")]
 
-use crate::errors::raise_decompressing;
+use crate::errors::{IntegrityError, raise_decompressing};
 use clipsmaster_host::{Metadata, Result};
 use pyo3::{
     exceptions::{PyMemoryError, PyTypeError, PyValueError},
@@ -13,6 +13,7 @@ use pyo3::{
 use serde::Serialize;
 use std::{
     cell::RefCell,
+    ffi::c_int,
     mem::ManuallyDrop,
     sync::{
         Mutex, PoisonError,
@@ -58,10 +59,11 @@ impl Data {
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
-    fn of_buffer(object: &Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+    /// Exported with `flags` of PEP 3118.
+    fn of_buffer(object: &Borrowed<'_, '_, PyAny>, flags: c_int) -> PyResult<Self> {
         let mut view = Box::new(ffi::Py_buffer::new());
         // SAFETY: an object, and a view to fill in; what is not one piece of bytes in C order is refused.
-        let code = unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_SIMPLE) };
+        let code = unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, flags) };
         if code != 0 {
             return Err(PyErr::fetch(object.py()));
         }
@@ -98,9 +100,30 @@ impl<'py> FromPyObject<'_, 'py> for Data {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let Ok(bytes) = object.cast_exact::<PyBytes>() else { return Self::of_buffer(&object) };
+        let Ok(bytes) = object.cast_exact::<PyBytes>() else {
+            return Self::of_buffer(&object, ffi::PyBUF_SIMPLE);
+        };
         let (start, len) = (bytes.as_bytes().as_ptr(), bytes.as_bytes().len());
         Ok(Self { start, len, owner: ManuallyDrop::new(Owner::Bytes(bytes.to_owned().unbind())) })
+    }
+}
+
+/// A Python object's bytes to write to.
+pub(crate) struct Room(Data);
+
+impl Room {
+    /// Whether some of its bytes are some of `data`.
+    pub(crate) fn overlaps(&self, data: &Data) -> bool {
+        let (own, other) = (self.0.start.addr(), data.start.addr());
+        own < other.saturating_add(data.len) && other < own.saturating_add(self.0.len)
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Room {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Data::of_buffer(&object, ffi::PyBUF_WRITABLE).map(Self)
     }
 }
 
@@ -184,12 +207,6 @@ impl Unwritten {
         Ok(Self { object, start: start.cast(), len })
     }
 
-    fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: the object's own `len` bytes, and `self` is the only one who knows them. Any bit pattern is a byte; nobody reads what
-        // memory held before, since the object is given away only when all of it was written.
-        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
-    }
-
     fn into_bytes(mut self) -> Py<PyBytes> {
         // SAFETY: `self` is forgotten, so that it is taken once.
         let object = unsafe { ManuallyDrop::take(&mut self.object) };
@@ -205,20 +222,55 @@ impl Drop for Unwritten {
     }
 }
 
+/// What is written to, by one thread.
+pub(crate) trait Out: Send + 'static {
+    fn slice(&mut self) -> &mut [u8];
+}
+
+impl Out for Unwritten {
+    fn slice(&mut self) -> &mut [u8] {
+        // SAFETY: the object's own `len` bytes, and `self` is the only one who knows them. Any bit pattern is a byte; nobody reads what
+        // memory held before, since the object is given away only when all of it was written.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl Out for Room {
+    fn slice(&mut self) -> &mut [u8] {
+        if self.0.len == 0 {
+            return &mut [];
+        }
+        // SAFETY: a writable export keeps its memory in place (PEP 3118), and what is read meanwhile was found to be elsewhere. Whoever
+        // else uses a buffer that was lent to be written to sees what is there at that time.
+        unsafe { std::slice::from_raw_parts_mut(self.0.start.cast_mut(), self.0.len) }
+    }
+}
+
+/// Does what [`run`] does, with something to write to; answers that, and what `fill` does.
+pub(crate) fn written<O: Out, T: Send + 'static>(
+    py: Python<'_>,
+    data: Data,
+    mut out: O,
+    fill: impl FnOnce(&[u8], &mut [u8]) -> Result<T> + Send + 'static,
+) -> PyResult<(O, T)> {
+    if data.as_slice().len().max(out.slice().len()) < INTERRUPTIBLE_BYTES {
+        let answer = py.detach(|| fill(data.as_slice(), out.slice()));
+        return answer.map(|answer| (out, answer)).map_err(raise_decompressing);
+    }
+    let write = move || fill(data.as_slice(), out.slice()).map(|answer| (out, answer));
+    run_beside(py, write, raise_decompressing)
+}
+
 /// `bytes` of `len` bytes that `fill` writes from `data`, all of them unless it fails.
 pub(crate) fn filled_bytes(
     py: Python<'_>,
     data: Data,
-    len: usize,
+    len: u64,
     fill: impl FnOnce(&[u8], &mut [u8]) -> Result<()> + Send + 'static,
 ) -> PyResult<Py<PyBytes>> {
-    let mut unwritten = Unwritten::new(py, len)?;
-    if data.as_slice().len().max(len) < INTERRUPTIBLE_BYTES {
-        let written = py.detach(|| fill(data.as_slice(), unwritten.as_mut_slice()));
-        return written.map(|()| unwritten.into_bytes()).map_err(raise_decompressing);
-    }
-    let write = move || fill(data.as_slice(), unwritten.as_mut_slice()).map(|()| unwritten);
-    Ok(run_beside(py, write, raise_decompressing)?.into_bytes())
+    let beyond = |_| IntegrityError::new_err(format!("{len} bytes are beyond this machine"));
+    let unwritten = Unwritten::new(py, usize::try_from(len).map_err(beyond)?)?;
+    written(py, data, unwritten, fill).map(|(unwritten, ())| unwritten.into_bytes())
 }
 
 /// Dictionaries with what seldom changes: copying one is quicker than making another.

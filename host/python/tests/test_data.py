@@ -17,6 +17,7 @@ from clipsmaster.compression import (
     compress_data,
     decompress_chunked,
     decompress_data,
+    decompress_into,
     safe_compress,
     safe_decompress,
 )
@@ -32,6 +33,43 @@ def test_what_goes_in_comes_out(algorithm, size, text):
     if algorithm != "store":
         assert decompress_data(compressed) == data
     assert decompress_chunked(compress_chunked(data, algorithm, chunk_size=100_000)) == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 9 << 20])
+@pytest.mark.parametrize("make", [compress_data, safe_compress, lambda d: compress_data(d, "auto")])
+def test_into_a_buffer(make, size, text):
+    data = (text * (size // len(text) + 1))[:size]
+    compressed, metadata = make(data)
+    for known in None, metadata, {"algorithm": metadata["algorithm"]} if make is compress_data else None:
+        out = bytearray(b"\x55" * (size + 3))
+        assert decompress_into(compressed, out, known) == size
+        assert out[:size] == data and out[size:] == b"\x55" * 3
+        if size > 0:
+            with pytest.raises(ValueError, match="fit into a buffer of"):
+                decompress_into(compressed, memoryview(out)[: size - 1], known)
+    # Nothing is lent any more.
+    out.append(0)
+
+
+def test_into_what_can_be_written_to(text):
+    compressed, metadata = compress_data(text)
+    out = array.array("d", bytes((len(text) + 7) // 8 * 8))
+    assert decompress_into(compressed, out, metadata) == len(text) and out.tobytes()[: len(text)] == text
+    with mmap.mmap(-1, len(text)) as out:
+        assert decompress_into(compressed, out) == len(text) and out[:] == text
+    for wrong in bytes(len(text)), memoryview(bytearray(2 * len(text)))[::2], "text", None:
+        with pytest.raises((BufferError, TypeError)):
+            decompress_into(compressed, wrong)
+    both = bytearray(compressed + bytes(len(text)))
+    with pytest.raises(ValueError, match="shares memory"):
+        decompress_into(memoryview(both)[: len(compressed)], both)
+    assert decompress_into(memoryview(both)[: len(compressed)], memoryview(both)[len(compressed) :]) == len(text)
+    with pytest.raises(IntegrityError):
+        decompress_into(compressed, bytearray(len(text)), {**metadata, "crc32": metadata["crc32"] ^ 1})
+    with pytest.raises(DecompressionError):
+        decompress_into(compressed[:-9], bytearray(len(text)))
+    with pytest.raises(MagicHeaderError):
+        decompress_into(b"no frame at all", bytearray(99))
 
 
 @pytest.mark.parametrize("algorithm", compression.algorithms())

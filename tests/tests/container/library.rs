@@ -95,6 +95,15 @@ fn chunks_are_decoded_to_their_places_as_strictly_as_front_to_back() {
             let mut out = vec![0; 2 * len];
             host.decompress_chunked_into(&two, &mut out).expect("one behind the other");
             assert!(out == data[..len].repeat(2), "{algorithm}, {len}, twice");
+            let mut room = vec![0xaa; 2 * len + 1];
+            let done = host.decompress_into(&two, None, &mut room).expect("into a longer buffer");
+            assert!(done == 2 * len && room[..done] == out && room[done] == 0xaa, "{algorithm}, {len}");
+            let done = host.decompress_into(&packed, None, &mut room).expect("into a longer buffer");
+            assert!(done == len && room[..done] == data[..len], "{algorithm}, {len}");
+            if len > 0 {
+                let told = host.decompress_into(&packed, None, &mut room[..len - 1]).expect_err("too short");
+                assert!(told.to_string().contains("fit into a buffer"), "{told}");
+            }
         }
         let request = Request::new(algorithm);
         let (packed, _) = host.safe_compress_with(&data, &request, &options(5)).expect("compress");

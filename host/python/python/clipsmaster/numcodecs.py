@@ -7,9 +7,9 @@ whatever its configuration says, and frames of other tools.
 from numcodecs import gzip as _gzip
 from numcodecs import zstd as _zstd
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray
 
-from ._native import compress_by_type, compress_chunked, compress_data, decompress_data
+from ._native import compress_by_type, compress_chunked, compress_data, decompress_data, decompress_into
 
 __all__ = ["ClipsMaster", "GZip", "Zstd"]
 
@@ -20,9 +20,13 @@ _TOLD_BY_MAGIC = frozenset(["bzip2", "gzip", "lz4", "lzma", "snappy", "zstd"])
 class _Decodes:
     def decode(self, buf, out=None):
         buf = ensure_contiguous_ndarray(buf)
-        if out is not None:
-            out = ensure_contiguous_ndarray(out)
-        return ndarray_copy(decompress_data(buf), out)
+        if out is None:
+            return decompress_data(buf)
+        target = ensure_contiguous_ndarray(out)
+        done = decompress_into(buf, target)
+        if done != target.nbytes:
+            raise ValueError(f"{done} bytes for a buffer of {target.nbytes}")
+        return out
 
 
 class ClipsMaster(_Decodes, Codec):

@@ -62,7 +62,8 @@ struct Chosen {
 /// What data looks like that one choice is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Looks {
-    size_class: u64,
+    /// Bytes, or their class where memory is not limited, which grows with them.
+    size: u64,
     /// Share of bytes in repetitions, in steps of a sixteenth.
     repeated: u8,
     /// Entropy by place in elements, in steps of half a bit.
@@ -71,9 +72,10 @@ struct Looks {
 
 impl Looks {
     /// `None` where there is too little to tell.
-    fn of(data: &[u8]) -> Option<Self> {
+    fn of(data: &[u8], wanted: &Wanted) -> Option<Self> {
+        let bytes = data.len() as u64;
         Some(Self {
-            size_class: size_class(data.len() as u64),
+            size: if wanted.floors.max_memory_bytes.is_some() { bytes } else { size_class(bytes) },
             repeated: (Features::of(data)?.repeated * 16.0).round() as u8,
             places: bits_by_places(data).map(|bits| (bits * 2.0).round() as u8),
         })
@@ -115,7 +117,7 @@ impl Host {
     /// As [`choose_for`](Self::choose_for).
     pub(crate) fn choose_for_like(&self, data: &[u8], wanted: &Wanted) -> Result<Choice> {
         let choose = || self.choose_for(&DataSample::of(data), wanted);
-        let looks = if data.len() > MOST_LIKE_BYTES { None } else { Looks::of(data) };
+        let looks = if data.len() > MOST_LIKE_BYTES { None } else { Looks::of(data, wanted) };
         let Some(looks) = looks else { return choose() };
         let now = self.snapshot();
         let is_it = |c: &&mut Chosen| c.looks == looks && c.wanted == *wanted && c.uses < MOST_USES;
@@ -170,6 +172,7 @@ fn size_class(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Floors;
 
     #[test]
     fn sizes_of_one_class_are_within_a_factor_of_two() {
@@ -178,6 +181,7 @@ mod tests {
         assert_eq!(size_class(1 << 17), 1 << 17);
         assert_eq!(size_class(u64::MAX), 64 << 20);
     }
+
     #[test]
     fn looks_are_the_same_for_pieces_of_one_kind_and_differ_by_size_and_elements() {
         let text = "[info] 200 GET /clips/{n}/thumbnail took {n} ms\n".repeat(4000);
@@ -186,10 +190,15 @@ mod tests {
                 (0..40_000_u32).map(|n| 1.0 + (n.wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0);
             values.flat_map(|v| v.to_le_bytes()[4 - bytes..].to_vec()).collect()
         };
-        let looks = |data: &[u8]| Looks::of(data).expect("enough data");
+        let any = Wanted::default();
+        let looks = |data: &[u8]| Looks::of(data, &any).expect("enough data");
         assert_eq!(looks(&text.as_bytes()[..70_000]), looks(&text.as_bytes()[3000..76_000]));
         assert_ne!(looks(&text.as_bytes()[..70_000]), looks(&text.as_bytes()[..60_000]));
         assert_ne!(looks(&floats(4)[..80_000]).places, looks(&floats(2)[..80_000]).places);
-        assert!(Looks::of(&[0; 100]).is_none());
+        assert!(Looks::of(&[0; 100], &any).is_none());
+        let floors = Floors { max_memory_bytes: Some(1 << 20), ..Floors::default() };
+        let limited = Wanted { floors, ..Wanted::default() };
+        let of = |len: usize| Looks::of(&text.as_bytes()[..len], &limited);
+        assert_ne!(of(70_000), of(70_001));
     }
 }

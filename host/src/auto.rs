@@ -34,7 +34,7 @@ const HARDLY_SMALLER: f64 = 0.99;
 const HOPELESS: f64 = 0.97;
 /// What share of a sample, as a divisor, warms a codec up.
 const WARM_UP: usize = 4;
-/// Slower than the best by this factor on a piece of the sample: not worth trying the rest.
+/// Slower than the best by this factor on the first pieces of the sample: not worth trying the rest.
 const CLEARLY_SLOWER: f64 = 1.25;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
@@ -436,25 +436,21 @@ impl<'a> Chooser<'a> {
         }
         let mut all: Option<Trial> = None;
         let mut seconds = Vec::new();
-        let piece_bytes = (data.len() / pieces(data.len() as u64) as usize).next_multiple_of(8);
+        let piece_bytes = data.len().div_ceil(pieces(data.len() as u64) as usize).next_multiple_of(8);
         for (number, piece) in data.chunks(piece_bytes).enumerate() {
             let one = self.trial(rung, filter, piece, false)?;
             if number == 0 {
                 continue;
             }
-            let is_slow =
-                of_best.get(seconds.len()).is_some_and(|best| one.compress_s > best * CLEARLY_SLOWER);
             seconds.push(one.compress_s);
             let trial = match all.take() {
                 None => one,
                 Some(before) => before.and(&one),
             };
-            if is_slow {
+            let so_far: f64 = of_best.iter().take(seconds.len()).sum();
+            if so_far > 0.0 && trial.compress_s > so_far * CLEARLY_SLOWER {
                 self.eliminated.push(trial);
                 return None;
-            }
-            if trial.left() > HOPELESS {
-                return Some((trial, seconds));
             }
             all = Some(trial);
         }

@@ -57,6 +57,22 @@ fn floors_hold_or_nothing_is_chosen() {
 }
 
 #[test]
+fn mixed_data_is_judged_by_all_of_it() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    let (noise, text) = (noise(400_000, 5), text(400_000));
+    let alternating = || noise.chunks(100_000).zip(text.chunks(100_000)).flat_map(|(a, b)| [a, b]);
+    for data in [
+        [&noise[..], &text].concat(),
+        [&text[..], &noise].concat(),
+        alternating().collect::<Vec<_>>().concat(),
+    ] {
+        assert_ne!(chosen(&host, &data, Objective::Speed).0, "store");
+    }
+    assert_eq!(chosen(&host, &[&noise[..], &text[..20_000]].concat(), Objective::Speed).0, "store");
+}
+
+#[test]
 fn pieces_that_look_alike_share_a_choice_and_others_do_not() {
     let s = scratch();
     let host = Host::open(s.config()).expect("a host");

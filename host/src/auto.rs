@@ -10,8 +10,7 @@ use crate::{
     pipeline::{default_chunk_bytes, threads},
     registry::report::CodecInfo,
     selection::auto::{
-        self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Rung, Trial, looks_random, may_beat, rungs,
-        saving, typed,
+        self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
     },
 };
 use std::{
@@ -28,7 +27,7 @@ const PIECE_BYTES: u64 = 32 << 10;
 const PIECES: RangeInclusive<u64> = 4..=16;
 /// Fewer bytes are not worth a trial.
 const LEAST_BYTES: usize = 512;
-/// Bytes of a sample without [`looks_random`] order: what a first trial must leave of it, for more to be tried.
+/// Bytes of a sample without [`Places::looks_random`] order: what a first trial must leave of it, for more to be tried.
 const HARDLY_SMALLER: f64 = 0.99;
 /// What the first codec that counts bytes must leave at most, for slower ones to be able to save what [`Objective::Speed`] asks.
 const HOPELESS: f64 = 0.97;
@@ -215,10 +214,11 @@ impl Host {
         if data.len() < LEAST_BYTES {
             return chooser.by_default(&data);
         }
-        if chooser.may_store && looks_random(&data) && chooser.is_random(&data)? {
+        let places = Places::of(&data);
+        if chooser.may_store && places.looks_random() && chooser.is_random(&data)? {
             return chooser.conclude();
         }
-        let filters = chooser.filters(&data);
+        let filters = chooser.filters(&data, &places);
         match wanted.objective {
             Objective::Speed => chooser.fastest(&data, &filters),
             Objective::Balanced => chooser.balanced(&data, &filters),
@@ -371,14 +371,14 @@ impl<'a> Chooser<'a> {
 
     /// Filters to try everything with: none, and the best of those that fit what the data looks like, by a trial, or for speed by its
     /// bytes alone.
-    fn filters(&mut self, data: &[u8]) -> Vec<Filter> {
+    fn filters(&mut self, data: &[u8], places: &Places) -> Vec<Filter> {
         if let Some(only) = self.wanted.filter {
             return vec![only];
         }
-        let candidates = typed(data);
+        let candidates = places.typed();
         let Some(scout) = self.scout().filter(|_| !candidates.is_empty()) else { return vec![Filter::None] };
         if self.wanted.objective == Objective::Speed {
-            return [Filter::None].into_iter().chain(saving(data, &candidates)).collect();
+            return [Filter::None].into_iter().chain(places.saving(&candidates)).collect();
         }
         let Some(plain) = self.trial(&scout, Filter::None, data, false) else { return vec![Filter::None] };
         let tried = candidates.into_iter().filter_map(|f| self.trial(&scout, f, data, false));

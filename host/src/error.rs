@@ -147,6 +147,11 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A buffer of `room` bytes is too short.
+    pub fn no_room(bytes: u64, room: usize) -> Self {
+        Self::Usage(format!("{bytes} bytes do not fit into a buffer of {room} bytes"))
+    }
+
     /// What went wrong with the resource of that name.
     pub(crate) fn of_resource(self, resource: String) -> Self {
         Self::Resource { resource, source: Box::new(self) }

@@ -323,9 +323,7 @@ impl Host {
             return Ok(room - rest.len());
         };
         let out = usize::try_from(raw_bytes).ok().and_then(|len| out.get_mut(..len));
-        let out = out.ok_or_else(|| {
-            Error::Usage(format!("{raw_bytes} bytes do not fit into a buffer of {room} bytes"))
-        })?;
+        let out = out.ok_or_else(|| Error::no_room(raw_bytes, room))?;
         match metadata {
             None => self.decompress_chunked_into(data, out)?,
             Some(m) if m.is_of_container(data) => {

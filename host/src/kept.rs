@@ -5,7 +5,7 @@ use crate::{
     Choice, Compressor, DataSample, Host, Request, Result,
     auto::Wanted,
     registry::Snapshot,
-    selection::{auto::bits_by_places, likeness::Features},
+    selection::{auto::Places, likeness::Features},
     sync::lock,
 };
 use std::sync::{Arc, Mutex};
@@ -55,8 +55,14 @@ impl OfSnapshot {
 struct Chosen {
     wanted: Wanted,
     looks: Looks,
-    choice: Choice,
+    choice: Arc<Choice>,
     uses: u32,
+}
+
+impl Chosen {
+    fn is_for(&self, looks: &Looks, wanted: &Wanted) -> bool {
+        self.looks == *looks && self.wanted == *wanted
+    }
 }
 
 /// What data looks like that one choice is for.
@@ -77,7 +83,7 @@ impl Looks {
         Some(Self {
             size: if wanted.floors.max_memory_bytes.is_some() { bytes } else { size_class(bytes) },
             repeated: (Features::of(data)?.repeated * 16.0).round() as u8,
-            places: bits_by_places(data).map(|bits| (bits * 2.0).round() as u8),
+            places: Places::of(data).bits.map(|bits| (bits * 2.0).round() as u8),
         })
     }
 }
@@ -115,24 +121,24 @@ impl Host {
     ///
     /// # Errors
     /// As [`choose_for`](Self::choose_for).
-    pub(crate) fn choose_for_like(&self, data: &[u8], wanted: &Wanted) -> Result<Choice> {
-        let choose = || self.choose_for(&DataSample::of(data), wanted);
+    pub(crate) fn choose_for_like(&self, data: &[u8], wanted: &Wanted) -> Result<Arc<Choice>> {
+        let choose = || self.choose_for(&DataSample::of(data), wanted).map(Arc::new);
         let looks = if data.len() > MOST_LIKE_BYTES { None } else { Looks::of(data, wanted) };
         let Some(looks) = looks else { return choose() };
         let now = self.snapshot();
-        let is_it = |c: &&mut Chosen| c.looks == looks && c.wanted == *wanted && c.uses < MOST_USES;
+        let is_it = |c: &&mut Chosen| c.is_for(&looks, wanted) && c.uses < MOST_USES;
         if let Some(known) = lock(&self.kept.0).renewed(&now).choices.iter_mut().find(is_it) {
             known.uses += 1;
-            return Ok(known.choice.clone());
+            return Ok(Arc::clone(&known.choice));
         }
         let choice = choose()?;
         let mut kept = lock(&self.kept.0);
         if kept.is_of(&now) {
-            kept.choices.retain(|c| c.looks != looks || c.wanted != *wanted);
+            kept.choices.retain(|c| !c.is_for(&looks, wanted));
             if kept.choices.len() == MOST_CHOICES {
                 kept.choices.clear();
             }
-            kept.choices.push(Chosen { wanted: wanted.clone(), looks, choice: choice.clone(), uses: 0 });
+            kept.choices.push(Chosen { wanted: wanted.clone(), looks, choice: Arc::clone(&choice), uses: 0 });
         }
         Ok(choice)
     }

@@ -12,7 +12,7 @@
 use clipsmaster_host::{
     Choice, Config, DataSample, Filter, Host, Objective, Request,
     pipeline::{self, CompressOptions, Container, Filtering, Summary},
-    selection::auto::{BALANCED_MB_S, LEAST_SAVING, typed},
+    selection::auto::{BALANCED_MB_S, LEAST_SAVING, Places},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{env, fs, io, path::Path};
@@ -104,7 +104,7 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
         _ => (&SMALL[..], 1),
     };
     let sample = &data[data.len() / 4 / 8 * 8..][..(1 << 20).min(data.len() / 2)];
-    let filters: Vec<Filter> = [Filter::None].into_iter().chain(typed(sample)).collect();
+    let filters: Vec<Filter> = [Filter::None].into_iter().chain(Places::of(sample).typed()).collect();
     let mut runs: Vec<Run> = candidates
         .iter()
         .flat_map(|(algorithm, level)| filters.iter().map(|f| Run::new(algorithm, *level, *f)))
@@ -131,13 +131,13 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
         let mut ratios = Vec::new();
         for number in 0..PAIRS {
             // Neither is always the first.
-            let of_fixed = number % 2 == 0;
-            let mut fixed = if of_fixed { run.once(host, &data, objective)? } else { 0.0 };
-            let own = chosen.once(host, &data, objective)?;
-            if !of_fixed {
-                fixed = run.once(host, &data, objective)?;
-            }
-            ratios.push(fixed / own);
+            ratios.push(if number % 2 == 0 {
+                let fixed = run.once(host, &data, objective)?;
+                fixed / chosen.once(host, &data, objective)?
+            } else {
+                let own = chosen.once(host, &data, objective)?;
+                run.once(host, &data, objective)? / own
+            });
         }
         ratios.sort_by(f64::total_cmp);
         run.pair = Some(ratios[PAIRS / 2]);

@@ -171,12 +171,7 @@ fn decompress_into(py: Python<'_>, compressed: Data, out: Room, metadata: Option
         Some(Known::Algorithm(algorithm)) => {
             let raw = host.decompressor(&Request::new(&algorithm))?.decompress(data, None)?;
             let room = out.len();
-            let Some(start) = out.get_mut(..raw.len()) else {
-                return Err(Error::Usage(format!(
-                    "{} bytes do not fit into a buffer of {room} bytes",
-                    raw.len()
-                )));
-            };
+            let start = out.get_mut(..raw.len()).ok_or_else(|| Error::no_room(raw.len() as u64, room))?;
             start.copy_from_slice(&raw);
             Ok(raw.len())
         }

@@ -3,7 +3,7 @@
 use crate::{
     Compressor, Result,
     filter::{Filter, planes},
-    selection::auto::typed,
+    selection::auto::Places,
 };
 
 /// Bytes of a trial: from the middle of the chunk, where headers are behind.
@@ -16,7 +16,7 @@ pub(crate) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter>
     // On a boundary of all element sizes.
     let start = raw.len().saturating_sub(TRIAL_BYTES) / 2 / 8 * 8;
     let sample = &raw[start..][..raw.len().min(TRIAL_BYTES)];
-    let candidates = typed(sample);
+    let candidates = Places::of(sample).typed();
     if candidates.is_empty() {
         return Ok(Filter::None);
     }

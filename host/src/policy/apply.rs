@@ -96,7 +96,7 @@ impl Host {
         request.level = self.installed().level(policy);
         if policy.is_auto() {
             let choice = self.choose_for_like(data, &policy.wanted())?;
-            request = Request { algorithm: choice.algorithm, ..request }.level(choice.level);
+            request = Request { algorithm: choice.algorithm.clone(), ..request }.level(choice.level);
             options.filter = Filtering::Always(choice.filter);
         }
         self.safe_compress_with(data, &request.like(data), &options)

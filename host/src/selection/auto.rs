@@ -1,6 +1,6 @@
 //! Which algorithm, level and filter suit data, from what trials on a sample of it measured.
 //!
-//! Pure functions: what is worth a trial ([`rungs`], [`typed`]), and what to make of the trials ([`choose`]). Whoever measures calls them.
+//! Pure functions: what is worth a trial ([`rungs`], [`Places`]), and what to make of the trials ([`choose`]). Whoever measures calls them.
 
 use crate::{algorithm::STORE, filter::Filter};
 use serde::Serialize;
@@ -21,9 +21,9 @@ const RANDOM_BITS: f64 = 7.97;
 /// Bits per byte that elements must lose when their bytes are taken apart, for a filter to be tried.
 const TYPED_BITS: f64 = 0.08;
 /// A sample with fewer bytes tells nothing about elements.
-const LEAST_SAMPLE_BYTES: usize = 4 << 10;
+const LEAST_SAMPLE_BYTES: u32 = 4 << 10;
 /// And with fewer than these, not whether they are random.
-const LEAST_RANDOM_BYTES: usize = 16 << 10;
+const LEAST_RANDOM_BYTES: u32 = 16 << 10;
 /// So many bytes of a sample, in runs of so many, are counted.
 const COUNTED_BYTES: usize = 64 << 10;
 const COUNTED_RUN: usize = 4 << 10;
@@ -287,41 +287,51 @@ pub fn least_delivery_s(rung: &Rung) -> f64 {
     1.0 / (rung.expected_mb_s * SURPRISE)
 }
 
-/// Filters worth a trial on `sample`: those that take apart bytes which differ by their place in elements.
-pub fn typed(sample: &[u8]) -> Vec<Filter> {
-    if sample.len() < LEAST_SAMPLE_BYTES {
-        return Vec::new();
-    }
-    let lanes = lanes(sample);
-    let whole = bits_by_place(&lanes, 1);
-    let gains = |filter: &Filter| whole - bits_by_place(&lanes, usize::from(filter.code())) >= TYPED_BITS;
-    Filter::SHUFFLES.into_iter().filter(gains).collect()
+/// What bytes tell by their place in elements; repetitions are not looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// Entropy, in bits per byte, when the data is taken for elements of 1, 2, 4 and 8 bytes.
+    pub bits: [f64; 4],
+    /// Bytes that were counted.
+    counted: u32,
 }
 
-/// Which of `filters` to try for [`Objective::Speed`]: the first that leaves few enough bits to save [`LEAST_SAVING`] by counting bytes
-/// alone, and where there is none, the one that leaves the fewest.
-pub fn saving(sample: &[u8], filters: &[Filter]) -> Option<Filter> {
-    let lanes = lanes(sample);
-    let left = |filter: &Filter| bits_by_place(&lanes, usize::from(filter.code())) / 8.0;
-    let mut all = filters.iter().copied();
-    all.clone().find(|f| left(f) <= 1.0 - LEAST_SAVING).or_else(|| all.next_back())
-}
-
-/// Entropy, in bits per byte, of `sample` taken for elements of 1, 2, 4 and 8 bytes.
-pub(crate) fn bits_by_places(sample: &[u8]) -> [f64; 4] {
-    let lanes = lanes(sample);
-    [1, 2, 4, 8].map(|places| bits_by_place(&lanes, places))
-}
-
-/// Whether no order in the bytes of `sample` is to be seen, whatever elements they are taken for. (Repetitions are not looked for.)
-pub fn looks_random(sample: &[u8]) -> bool {
-    sample.len() >= LEAST_RANDOM_BYTES && {
+impl Places {
+    /// Of up to 64 KiB from all over `sample`.
+    pub fn of(sample: &[u8]) -> Self {
         let lanes = lanes(sample);
-        let counted: u32 = lanes.iter().flatten().sum();
+        let bits = [1, 2, 4, 8].map(|places| bits_by_place(&lanes, places));
+        Self { bits, counted: lanes.iter().flatten().sum() }
+    }
+
+    /// What is left once `filter` has taken elements apart.
+    fn bits_after(&self, filter: Filter) -> f64 {
+        self.bits[filter.code().trailing_zeros() as usize]
+    }
+
+    /// Filters worth a trial: those that take apart bytes which differ by their place.
+    pub fn typed(&self) -> Vec<Filter> {
+        if self.counted < LEAST_SAMPLE_BYTES {
+            return Vec::new();
+        }
+        let gains = |filter: &Filter| self.bits[0] - self.bits_after(*filter) >= TYPED_BITS;
+        Filter::SHUFFLES.into_iter().filter(gains).collect()
+    }
+
+    /// Which of `filters` to try for [`Objective::Speed`]: the first that leaves few enough bits to save [`LEAST_SAVING`] by counting bytes
+    /// alone, and where there is none, the one that leaves the fewest.
+    pub fn saving(&self, filters: &[Filter]) -> Option<Filter> {
+        let saves = |filter: &&Filter| self.bits_after(**filter) / 8.0 <= 1.0 - LEAST_SAVING;
+        filters.iter().find(saves).or(filters.last()).copied()
+    }
+
+    /// Whether no order is to be seen, whatever elements the data is taken for.
+    pub fn looks_random(&self) -> bool {
         // Fewer bytes have fewer bits in any case.
         let expected =
-            |places: usize| 255.0 * places as f64 / (2.0 * counted as f64 * std::f64::consts::LN_2);
-        [1, 2, 4, 8].into_iter().all(|places| bits_by_place(&lanes, places) + expected(places) >= RANDOM_BITS)
+            |places: usize| 255.0 * places as f64 / (2.0 * f64::from(self.counted) * std::f64::consts::LN_2);
+        let are_random = |(bits, places)| bits + expected(places) >= RANDOM_BITS;
+        self.counted >= LEAST_RANDOM_BYTES && self.bits.into_iter().zip([1, 2, 4, 8]).all(are_random)
     }
 }
 
@@ -552,6 +562,8 @@ mod tests {
 
     #[test]
     fn numbers_look_typed_and_text_and_noise_do_not() {
+        let typed = |sample: &[u8]| Places::of(sample).typed();
+        let looks_random = |sample: &[u8]| Places::of(sample).looks_random();
         let noise = noise(64 << 10);
         let floats: Vec<u8> =
             noise.chunks(2).flat_map(|n| (1.0 + f32::from(n[0]) / 256.0).to_le_bytes()).collect();

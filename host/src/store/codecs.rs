@@ -121,7 +121,7 @@ impl Codecs {
             return Ok(Chosen { codec, filter: policy.filter.unwrap_or_default() });
         }
         let choice = self.host.choose_for_like(data, &policy.wanted()).map_err(NoCodec::Failed)?;
-        let request = Request { algorithm: choice.algorithm, ..policy.request() };
+        let request = Request { algorithm: choice.algorithm.clone(), ..policy.request() };
         let codec = self.open(request.level(choice.level))?;
         Ok(Chosen { codec, filter: Filtering::Always(choice.filter) })
     }

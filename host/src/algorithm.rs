@@ -57,6 +57,10 @@ pub fn find(name: &str) -> Option<&'static Known> {
 
 /// The canonical name: lower case, aliases resolved; names not in the table stay as they are.
 pub fn canonical(name: &str) -> String {
+    // Most come as they are to be.
+    if find(name).is_some() {
+        return name.to_owned();
+    }
     let name = name.to_ascii_lowercase();
     let known = KNOWN.iter().find(|k| k.aliases.contains(&name.as_str()));
     known.map_or(name, |k| k.name.to_owned())

@@ -3,7 +3,7 @@
 //! Samples and measures; what to try, and what to make of it, is for [`selection::auto`](crate::selection::auto) to say.
 
 use crate::{
-    Compressor, Error, Filter, Host, Likeness, Request, Result, algorithm,
+    Checksum, Compressor, Error, Filter, Host, Likeness, Request, Result, algorithm,
     benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
@@ -596,7 +596,7 @@ fn compress(
     };
     let mut end = 0;
     for plane in planes(source, filter) {
-        let len = compressor.compress_into(plane, out, end)?.len;
+        let len = compressor.compress_into(Checksum::Own, plane, out, end)?.len;
         frames.push((end..end + len, plane.len()));
         end += len;
     }

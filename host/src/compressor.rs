@@ -136,24 +136,46 @@ impl Compressor {
     /// # Errors
     /// As [`compress`](Self::compress).
     pub fn compress_to(&self, data: &[u8], out: &mut Vec<u8>) -> Result<Metadata> {
+        let mut metadata = Metadata::default();
+        self.compress_again(Checksum::Own, data, out, &mut metadata)?;
+        Ok(metadata)
+    }
+
+    /// As [`compress_to`](Self::compress_to), with `metadata` for reuse too, and `checksum` as what damage will be noticed by: the CRC-32 of the
+    /// metadata may be the caller's.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress).
+    pub fn compress_again(
+        &self,
+        checksum: Checksum,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        metadata: &mut Metadata,
+    ) -> Result<()> {
         let start = Instant::now();
-        let written = self.compress_into(data, out, 0)?;
-        Ok(self.metadata(data, &written, start))
+        let written = self.compress_into(checksum, data, out, 0)?;
+        self.describe(data, &written, start, metadata);
+        Ok(())
     }
 
     /// Metadata of `data` that was compressed since `start`.
     pub(crate) fn metadata(&self, data: &[u8], written: &Written<'_>, start: Instant) -> Metadata {
-        Metadata {
-            algorithm: self.algorithm.clone(),
-            implementation: written.implementation.to_owned(),
-            hardware: written.hardware.to_owned(),
-            level: written.level,
-            original_size: data.len() as u64,
-            compressed_size: written.len as u64,
-            ratio: data.len() as f64 / written.len.max(1) as f64,
-            crc32: crc32fast::hash(data),
-            seconds: start.elapsed().as_secs_f64(),
-        }
+        let mut metadata = Metadata::default();
+        self.describe(data, written, start, &mut metadata);
+        metadata
+    }
+
+    fn describe(&self, data: &[u8], written: &Written<'_>, start: Instant, to: &mut Metadata) {
+        to.algorithm.clone_from(&self.algorithm);
+        written.implementation.clone_into(&mut to.implementation);
+        written.hardware.clone_into(&mut to.hardware);
+        to.level = written.level;
+        to.original_size = data.len() as u64;
+        to.compressed_size = written.len as u64;
+        to.ratio = data.len() as f64 / written.len.max(1) as f64;
+        to.crc32 = crc32fast::hash(data);
+        to.seconds = start.elapsed().as_secs_f64();
     }
 
     /// Compresses `data` into `out` behind its first `front` bytes. It is grown where it is too short and keeps its length otherwise: a
@@ -161,8 +183,14 @@ impl Compressor {
     ///
     /// # Errors
     /// As [`compress`](Self::compress).
-    pub(crate) fn compress_into(&self, data: &[u8], out: &mut Vec<u8>, front: usize) -> Result<Written<'_>> {
-        let (len, link) = self.encoders.run(&self.algorithm, Checksum::Own, |link, instance| {
+    pub(crate) fn compress_into(
+        &self,
+        checksum: Checksum,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        front: usize,
+    ) -> Result<Written<'_>> {
+        let (len, link) = self.encoders.run(&self.algorithm, checksum, |link, instance| {
             let most = usize::try_from(link.info().max_chunk_bytes).unwrap_or(usize::MAX);
             let mut len = 0;
             let mut rest = data;
@@ -255,10 +283,16 @@ impl Compressor {
     ///
     /// # Errors
     /// [`Error::Mismatch`] when other bytes come back.
-    pub(crate) fn verify(&self, raw: &[u8], frame: &[u8], decoded: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn verify(
+        &self,
+        checksum: Checksum,
+        raw: &[u8],
+        frame: &[u8],
+        decoded: &mut Vec<u8>,
+    ) -> Result<()> {
         let no_memory = |_| Error::Usage(format!("no memory to verify a chunk of {} bytes", raw.len()));
         buffer::resize(decoded, raw.len()).map_err(no_memory)?;
-        self.decode_frame_by(Checksum::Own, frame, decoded, |out| out == raw).map(drop).map_err(|e| {
+        self.decode_frame_by(checksum, frame, decoded, |out| out == raw).map(drop).map_err(|e| {
             Error::Mismatch(format!(
                 "{} wrote a frame that does not decode to its input ({e})",
                 self.implementation()
@@ -366,7 +400,8 @@ impl Compressor {
     }
 
     fn check_algorithm(&self, metadata: &Metadata) -> Result<()> {
-        if algorithm::canonical(&metadata.algorithm) == self.algorithm {
+        if metadata.algorithm == self.algorithm || algorithm::canonical(&metadata.algorithm) == self.algorithm
+        {
             return Ok(());
         }
         let (its, own) = (&metadata.algorithm, &self.algorithm);
@@ -495,10 +530,10 @@ fn decompress_growing(instance: &mut Instance, data: &[u8]) -> api::Result<Vec<u
 
 /// By what it is told that the right bytes came out of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Checksum {
-    /// The frame's own, if it has one.
+pub enum Checksum {
+    /// The frame's own, if its format has one.
     Own,
-    /// One that the caller has: the frame's own need not be computed.
+    /// One that the caller has: the frame's own need not be computed, nor written where the format allows that (zstd, lz4).
     Callers,
 }
 
@@ -508,7 +543,8 @@ pub(crate) struct Link {
     level: i32,
     entry: Arc<Entry>,
     index: usize,
-    /// Instances by [`Checksum`].
+    can_skip_checksum: bool,
+    /// Instances; those that skip checksums are the second.
     idle: [Mutex<Vec<Instance>>; 2],
     batch: OnceLock<Option<Batch>>,
 }
@@ -521,11 +557,14 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     pub(crate) fn new(ranked: &Ranked, entry: Arc<Entry>, index: usize) -> Self {
+        let options = &entry.report.codecs[index].info.options;
+        let can_skip_checksum = options.iter().any(|(name, ..)| name == SKIP_CHECKSUM);
         Self {
             id: ranked.implementation.clone(),
             level: ranked.level,
             entry,
             index,
+            can_skip_checksum,
             idle: Default::default(),
             batch: OnceLock::new(),
         }
@@ -556,11 +595,12 @@ impl Link {
     ) -> api::Result<T> {
         // Declared first: an instance that is not kept ends before the lock does.
         let _alone = (!self.info().concurrent).then(|| lock(&self.entry.serial));
-        let idle = &self.idle[checksum as usize];
+        let skips_checksum = checksum == Checksum::Callers && self.can_skip_checksum;
+        let idle = &self.idle[usize::from(skips_checksum)];
         let waiting = lock(idle).pop();
         let mut instance = match waiting {
             Some(instance) => instance,
-            None => self.codec()?.open(self.level, &self.options(checksum))?,
+            None => self.open(skips_checksum)?,
         };
         let answer = work(self, &mut instance);
         if !instance.is_poisoned() {
@@ -569,13 +609,12 @@ impl Link {
         answer
     }
 
-    fn options(&self, checksum: Checksum) -> Options {
+    fn open(&self, skips_checksum: bool) -> api::Result<Instance> {
         let mut options = Options::default();
-        let can_skip = || self.info().options.iter().any(|(name, ..)| name == SKIP_CHECKSUM);
-        if checksum == Checksum::Callers && can_skip() {
+        if skips_checksum {
             options.set(SKIP_CHECKSUM, 1);
         }
-        options
+        self.codec()?.open(self.level, &options)
     }
 }
 

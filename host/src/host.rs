@@ -208,12 +208,20 @@ impl Host {
         names
     }
 
-    /// The best implementation for `algorithm` (any alias) at `level` of its reference, on this machine.
+    /// The best implementation for `algorithm` (any alias) at `level` of its reference, on this machine; any level where it has none.
     ///
     /// # Errors
     /// [`Error::UnknownAlgorithm`], [`Error::NoImplementation`].
     pub fn get_best_hardware(&self, algorithm: &str, level: i32) -> Result<Compressor> {
-        self.compressor(&Request::new(algorithm).level(level))
+        let request = Request::new(algorithm);
+        let level = self.has_levels(&request.algorithm).then_some(level);
+        self.compressor(&Request { level, ..request })
+    }
+
+    /// Whether an implementation of `algorithm`, by its canonical name, can be used that has more than one level.
+    pub fn has_levels(&self, algorithm: &str) -> bool {
+        usable(&self.snapshot())
+            .any(|(_, c)| c.info.algorithm == algorithm && c.info.level_min < c.info.level_max)
     }
 
     /// A compressor for `request`; its decoder is the fastest of the algorithm.

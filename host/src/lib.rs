@@ -61,7 +61,7 @@ pub use chunked::{
     HeaderInfo, Restored, SAFE_PARITY_PERCENT, chunked_file_info, chunked_header_info, container_raw_bytes,
     is_container,
 };
-pub use compressor::{Compressor, Metadata};
+pub use compressor::{Checksum, Compressor, Metadata};
 pub use config::{Benchmarks, Config, SearchDir, Trust, parse_trust};
 pub use error::{Error, Result};
 pub use filter::Filter;

@@ -103,7 +103,8 @@ pub struct OptionSpec {
 }
 
 /// Name of the option that says, by 1, that the caller compares what comes out with a checksum of its own: then
-/// [`Codec::decompress`](crate::Codec::decompress) need not compute those that frames carry of their content. All other faults are noticed as
+/// [`Codec::decompress`](crate::Codec::decompress) need not compute those that frames carry of their content, and
+/// [`Codec::compress`](crate::Codec::compress) may write frames without one where the format allows that. All other faults are noticed as
 /// ever. For codecs whose checksum takes a part of the time that counts.
 pub const SKIP_CHECKSUM: &str = "skip_checksum";
 

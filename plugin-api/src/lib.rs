@@ -76,7 +76,8 @@
 //! - [`Codec::decompressed_len`]: saves the host a guess.
 //! - [`Codec::probe`]: an accelerator says here what is missing and how to get it.
 //! - [`Codec::BATCH`]: a device that one chunk does not fill gets several in one call.
-//! - [`OptionSpec::skip_checksum`]: the host mostly compares what comes out by a checksum of its own, and need not wait for the frame's.
+//! - [`OptionSpec::skip_checksum`]: the host mostly compares what comes out by a checksum of its own, and need not wait for the
+//!   frame's.
 //! - [`Codec::scratch_bytes`]: lets the host fit the number of workers to its memory limit.
 //!
 //! # Traps

@@ -2,15 +2,15 @@
 
 use crate::{
     data::{
-        Data, Known, Room, filled_bytes, metadata_to_python, run, run_beside, to_python, with_scratch,
+        Data, Known, Room, Scratch, compressed, filled_bytes, metadata_to_python, run, run_beside, to_python,
         written,
     },
     errors::{raise, raise_decompressing},
     process::host,
 };
 use clipsmaster_host::{
-    Error, Host, Metadata, Objective, Policy, Request, Restored, Result, chunked_header_info as header_info,
-    container_raw_bytes,
+    Checksum, Compressor, Error, Host, Metadata, Objective, Policy, Request, Restored, Result,
+    chunked_header_info as header_info, container_raw_bytes,
     pipeline::{CompressOptions, OnDamage},
     policy::{AUTO, DEFAULT_TYPE},
 };
@@ -48,10 +48,12 @@ pub(crate) type Compressed<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>);
 /// Compresses any bytes-like object into standard frames of `algorithm` on the best hardware there is.
 ///
 /// `level` is one of the algorithm's reference implementation (its default when None), `hardware` and `implementation` restrict the choice.
+/// Without `checksum`, frames of zstd and lz4 leave out that of their content: faster, and only metadata tells damage then.
 /// With "auto" algorithm, level and filter are chosen by trials on a sample of the data; `objective` is then speed, balanced or ratio.
 /// Answers the compressed bytes and a dictionary of metadata, which decompress_data() checks the result by.
 #[pyfunction]
-#[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None, objective = None))]
+#[pyo3(signature = (data, algorithm = "zstd", *, level = None, hardware = None, implementation = None, objective = None, checksum = true))]
+#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 fn compress_data<'py>(
     py: Python<'py>,
     data: Data,
@@ -60,12 +62,13 @@ fn compress_data<'py>(
     hardware: Option<String>,
     implementation: Option<String>,
     objective: Option<&str>,
+    checksum: bool,
 ) -> PyResult<Compressed<'py>> {
     let host = host(py)?;
     if algorithm == AUTO {
-        if level.is_some() || implementation.is_some() {
+        if level.is_some() || implementation.is_some() || !checksum {
             return Err(PyValueError::new_err(
-                "auto chooses level and implementation itself; leave them out",
+                "auto chooses level and implementation itself, and checks; leave them out",
             ));
         }
         let objective: Objective = objective.unwrap_or("balanced").parse().map_err(PyValueError::new_err)?;
@@ -75,7 +78,7 @@ fn compress_data<'py>(
         return Err(PyValueError::new_err("an objective is for the algorithm `auto`"));
     }
     let request = Request { level, hardware, implementation, ..Request::new(algorithm) };
-    compress_with(py, data, move |data, out| host.shared_compressor(request, data)?.compress_to(data, out))
+    compress_with(py, data, checksum, move |data| host.shared_compressor(request, data))
 }
 
 /// Compresses by what trials on a sample of `data` choose.
@@ -101,6 +104,19 @@ fn compress_auto<'py>(
     compress_whole(py, data, compress)
 }
 
+/// Compresses `data` by a compressor for it, into frames with a checksum of their own or without.
+pub(crate) fn compress_with<'py>(
+    py: Python<'py>,
+    data: Data,
+    checksum: bool,
+    compressor: impl FnOnce(&[u8]) -> Result<Arc<Compressor>> + Send + 'static,
+) -> PyResult<Compressed<'py>> {
+    let checksum = if checksum { Checksum::Own } else { Checksum::Callers };
+    compressed(py, data, move |data, Scratch { out, metadata }| {
+        compressor(data)?.compress_again(checksum, data, out, metadata)
+    })
+}
+
 /// Compresses `data` by `compress`, which answers a buffer of its own.
 fn compress_whole<'py>(
     py: Python<'py>,
@@ -109,29 +125,6 @@ fn compress_whole<'py>(
 ) -> PyResult<Compressed<'py>> {
     let (out, metadata) = run(py, data, compress, raise)?;
     Ok((PyBytes::new(py, &out), metadata_to_python(py, &metadata)?))
-}
-
-/// Compresses `data` by `compress`, which writes to the start of a buffer.
-pub(crate) fn compress_with<'py>(
-    py: Python<'py>,
-    data: Data,
-    compress: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<Metadata> + Send + 'static,
-) -> PyResult<Compressed<'py>> {
-    let (bytes, metadata) = with_scratch(py, |buffer| {
-        let mut out = std::mem::take(buffer);
-        let (out, metadata) = run(
-            py,
-            data,
-            move |data| {
-                let metadata = compress(data, &mut out)?;
-                Ok((out, metadata))
-            },
-            raise,
-        )?;
-        *buffer = out;
-        Ok((metadata.compressed_size as usize, metadata))
-    })?;
-    Ok((bytes, metadata_to_python(py, &metadata)?))
 }
 
 /// Decompresses what compress_data() or any other call of this package made, and frames and containers of other tools.

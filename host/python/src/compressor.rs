@@ -11,6 +11,7 @@ use pyo3::{prelude::*, types::PyBytes};
 use std::sync::Arc;
 
 /// Compresses with the best implementation there is for an algorithm at a level, and decompresses what any implementation of it wrote.
+/// Algorithms without levels take any.
 ///
 /// Threads may share one. A forked child that uses one opens its own codecs.
 #[pyclass(subclass, module = "clipsmaster.compression.hardware_accel")]
@@ -49,17 +50,24 @@ impl Compressor {
         hardware: Option<String>,
         implementation: Option<String>,
     ) -> PyResult<Self> {
-        let request = Request { level, hardware, implementation, ..Request::new(algorithm) };
+        let host = host(py)?;
+        let request = Request { hardware, implementation, ..Request::new(algorithm) };
+        // The default is one of zstd's.
+        let level = level.filter(|_| host.has_levels(&request.algorithm));
+        let request = Request { level, ..request };
         let opened = Self::open(py, &request)?;
         Ok(Self { request, opened, generation: generation() })
     }
 
     /// Compresses any bytes-like object. Answers the compressed bytes and their metadata.
-    fn compress<'py>(mut slf: PyRefMut<'py, Self>, data: Data) -> PyResult<Compressed<'py>> {
+    ///
+    /// Without `checksum`, frames of zstd and lz4 leave out that of their content, as for compress_data().
+    #[pyo3(signature = (data, *, checksum = true))]
+    fn compress<'py>(mut slf: PyRefMut<'py, Self>, data: Data, checksum: bool) -> PyResult<Compressed<'py>> {
         let opened = Self::opened(&mut slf)?;
         let py = slf.py();
         drop(slf);
-        compress_with(py, data, move |data, out| opened.compress_to(data, out))
+        compress_with(py, data, checksum, |_| Ok(opened))
     }
 
     /// Decompresses; with `metadata` the result is checked against its size and CRC-32.

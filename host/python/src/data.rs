@@ -2,7 +2,10 @@
 
 #![expect(unsafe_code, reason = "memory of Python objects, as CPython's documentation promises it")]
 
-use crate::errors::{IntegrityError, raise_decompressing};
+use crate::{
+    calls::Compressed,
+    errors::{IntegrityError, raise, raise_decompressing},
+};
 use clipsmaster_host::{Metadata, Result};
 use pyo3::{
     exceptions::{PyMemoryError, PyTypeError, PyValueError},
@@ -164,23 +167,35 @@ pub(crate) fn run_beside<T: Send + 'static>(
     }
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// What compressing writes to.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The compressed bytes, and perhaps more behind them.
+    pub(crate) out: Vec<u8>,
+    pub(crate) metadata: Metadata,
 }
 
-/// Calls `fill` with a buffer that this thread uses again and again, and makes `bytes` of the part that `fill` answers.
-pub(crate) fn with_scratch<'py, T>(
+thread_local! {
+    /// Used again and again.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Compresses `data` by `compress`, into what this thread keeps for that.
+pub(crate) fn compressed<'py>(
     py: Python<'py>,
-    fill: impl FnOnce(&mut Vec<u8>) -> PyResult<(usize, T)>,
-) -> PyResult<(Bound<'py, PyBytes>, T)> {
-    // A codec written in Python may call the package again.
-    let mut buffer = SCRATCH.with(|scratch| scratch.take());
-    let filled = fill(&mut buffer);
-    let answer = filled.map(|(len, more)| (PyBytes::new(py, &buffer[..len]), more));
-    if buffer.capacity() <= KEPT_BYTES {
-        SCRATCH.with(|scratch| scratch.replace(buffer));
+    data: Data,
+    compress: impl FnOnce(&[u8], &mut Scratch) -> Result<()> + Send + 'static,
+) -> PyResult<Compressed<'py>> {
+    // Taken: a codec written in Python may call the package again.
+    let mut scratch = SCRATCH.take();
+    let work = move |data: &[u8]| compress(data, &mut scratch).map(|()| scratch);
+    let scratch = run(py, data, work, raise)?;
+    let bytes = PyBytes::new(py, &scratch.out[..scratch.metadata.compressed_size as usize]);
+    let metadata = metadata_to_python(py, &scratch.metadata);
+    if scratch.out.capacity() <= KEPT_BYTES {
+        SCRATCH.set(scratch);
     }
-    answer
+    Ok((bytes, metadata?))
 }
 
 /// A `bytes` object that is being written, by one thread.

@@ -18,6 +18,7 @@ from clipsmaster.compression import (
     decompress_chunked,
     decompress_data,
     decompress_into,
+    get_best_hardware,
     safe_compress,
     safe_decompress,
 )
@@ -174,6 +175,26 @@ def test_unknown_names_say_what_there_is(text):
         compress_data(text, "zstd", objective="speed")
     with pytest.raises(OverflowError):
         compress_data(text, level=1 << 40)
+
+
+def test_a_checksum_may_be_left_out(text):
+    for algorithm, saved in {"zstd": 4, "lz4": 4, "gzip": 0, "snappy": 0}.items():
+        whole, _ = compress_data(text, algorithm, hardware="cpu")
+        compressed, metadata = compress_data(text, algorithm, hardware="cpu", checksum=False)
+        assert len(whole) - len(compressed) == saved
+        assert decompress_data(compressed, metadata) == decompress_data(compressed) == text
+        best = get_best_hardware(algorithm)
+        assert algorithm != "snappy" or best.level == 1
+        assert best.decompress(*best.compress(text, checksum=False)) == text
+        for at in range(0, len(compressed), len(compressed) // 50):
+            broken = bytearray(compressed)
+            broken[at] ^= 0x10
+            try:
+                assert decompress_data(broken, metadata) == text
+            except DecompressionError:
+                pass
+    with pytest.raises(ValueError, match="leave them out"):
+        compress_data(text, "auto", checksum=False)
 
 
 def test_damage_is_told():

@@ -7,7 +7,7 @@ use super::{
     ordered, trial,
 };
 use crate::{
-    Compressor, Error, Result, algorithm, buffer,
+    Checksum, Compressor, Error, Result, algorithm, buffer,
     compressor::Written,
     container::{
         self, Carrier, ChunkInfo, FileInfo, MARK_BYTES, MAX_CHUNK_BYTES, Writer, group_memory_bytes,
@@ -206,7 +206,7 @@ impl Chunk {
     /// Decodes the frame as it will be written, mark included, and compares.
     fn verify(&mut self, compressor: &Compressor) -> Result<()> {
         let mut decoded = std::mem::take(&mut self.decoded);
-        compressor.verify(self.codec_input(), self.frame(), &mut decoded)?;
+        compressor.verify(Checksum::Own, self.codec_input(), self.frame(), &mut decoded)?;
         if self.filter != Filter::None {
             self.filter.undo(&self.filtered, &mut decoded);
             if decoded != self.input[..self.input_len] {
@@ -400,7 +400,7 @@ fn fill_from(input: &mut impl Read, buffer: &mut [u8], options: &CompressOptions
 fn work(compressor: &Compressor, options: &CompressOptions, chunks: &mut [Chunk]) -> Result<()> {
     if let [chunk] = chunks {
         let (source, output) = chunk.filtered(compressor, options.filter)?;
-        let written = compressor.compress_into(source, output, MARK_BYTES)?;
+        let written = compressor.compress_into(Checksum::Own, source, output, MARK_BYTES)?;
         return finish(compressor, options, chunk, &written);
     }
     let filtered = chunks.iter_mut().map(|c| c.filtered(compressor, options.filter));

@@ -1,7 +1,7 @@
 //! Which filter suits a chunk: what its bytes look like, and then a trial with the codec itself.
 
 use crate::{
-    Compressor, Result,
+    Checksum, Compressor, Result,
     filter::{Filter, planes},
     selection::auto::Places,
 };
@@ -21,7 +21,7 @@ pub(crate) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter>
         return Ok(Filter::None);
     }
     let mut out = Vec::new();
-    let plain = compressor.compress_into(sample, &mut out, 0)?.len;
+    let plain = compressor.compress_into(Checksum::Own, sample, &mut out, 0)?.len;
     let mut best = (Filter::None, ((plain as f64) * (1.0 - LEAST_GAIN)) as usize);
     let mut filtered = vec![0; sample.len()];
     for filter in candidates {
@@ -29,7 +29,7 @@ pub(crate) fn best_filter(compressor: &Compressor, raw: &[u8]) -> Result<Filter>
         let mut len = 0;
         // One by one: in a whole chunk planes are long, here several would share a block, and so its statistics.
         for plane in planes(&filtered, filter) {
-            len += compressor.compress_into(plane, &mut out, 0)?.len;
+            len += compressor.compress_into(Checksum::Own, plane, &mut out, 0)?.len;
         }
         if len < best.1 {
             best = (filter, len);

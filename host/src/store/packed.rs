@@ -4,7 +4,7 @@ use super::{
     budget::{ALLOCATION_BYTES, For, Grant},
     codecs::{Chosen, Codec, Codecs, NoCodec, Scratch, filter_for},
 };
-use crate::{Error, Filter, Result, buffer, pipeline::Filtering, policy::Policy};
+use crate::{Checksum, Error, Filter, Result, buffer, pipeline::Filtering, policy::Policy};
 use std::{ops::Range, sync::Arc};
 
 /// Share of the original that must be gone after a quarter of a resource, for the rest to be tried.
@@ -148,9 +148,11 @@ impl Packed {
             filter.apply(chunk, &mut scratch.filtered);
             &scratch.filtered
         };
-        let written = compressor.compress_into(source, &mut scratch.out, 0).map_err(NotPacked::Failed)?;
+        let written = compressor
+            .compress_into(Checksum::Callers, source, &mut scratch.out, 0)
+            .map_err(NotPacked::Failed)?;
         let frame = &scratch.out[..written.len];
-        compressor.verify(source, frame, &mut scratch.back).map_err(NotPacked::Failed)?;
+        compressor.verify(Checksum::Callers, source, frame, &mut scratch.back).map_err(NotPacked::Failed)?;
         if filter != Filter::None {
             filter.undo(&scratch.back, &mut scratch.filtered);
             if scratch.filtered != chunk {

@@ -15,7 +15,7 @@ impl Format for Lz4 {
     }
 
     fn wrap(src: &[u8], dst: &mut [u8], packed: &mut dyn Packed) -> Result<usize> {
-        frame(packed, |block| frames::compress_in_blocks(src, dst, PIECE_BYTES, block))
+        frame(packed, |block| frames::compress_in_blocks(src, dst, PIECE_BYTES, true, block))
     }
 
     fn unwrap(src: &[u8]) -> Result<Found<'_>> {

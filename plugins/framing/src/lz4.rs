@@ -41,7 +41,7 @@ pub const fn bound_in_blocks(len: usize, most_bytes: usize) -> usize {
     HEADER + len + 4 * len.div_ceil(most_bytes) + END
 }
 
-/// Writes `src` as one frame into `dst`; the bytes written.
+/// Writes `src` as one frame into `dst`, with a checksum of the content if `has_checksum`; the bytes written.
 ///
 /// `block` compresses its first argument into its second, and answers `None` when that is too small
 /// or the block does not shrink; the block is then stored as it is.
@@ -51,9 +51,10 @@ pub const fn bound_in_blocks(len: usize, most_bytes: usize) -> usize {
 pub fn compress(
     src: &[u8],
     dst: &mut [u8],
+    has_checksum: bool,
     block: impl FnMut(&[u8], &mut [u8]) -> Option<usize>,
 ) -> Result<usize> {
-    compress_in_blocks(src, dst, BLOCK_BYTES, block)
+    compress_in_blocks(src, dst, BLOCK_BYTES, has_checksum, block)
 }
 
 /// As [`compress`], in blocks of at most `most_bytes`: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
@@ -64,12 +65,13 @@ pub fn compress_in_blocks(
     src: &[u8],
     dst: &mut [u8],
     most_bytes: usize,
+    has_checksum: bool,
     mut block: impl FnMut(&[u8], &mut [u8]) -> Option<usize>,
 ) -> Result<usize> {
     let mut out = Output::new(dst);
     let (code, block_bytes) = block_size_for(src.len().min(most_bytes));
-    let mut descriptor =
-        [VERSION | INDEPENDENT | CONTENT_SIZE | CONTENT_CHECKSUM, code << 4, 0, 0, 0, 0, 0, 0, 0, 0];
+    let checksum = if has_checksum { CONTENT_CHECKSUM } else { 0 };
+    let mut descriptor = [VERSION | INDEPENDENT | CONTENT_SIZE | checksum, code << 4, 0, 0, 0, 0, 0, 0, 0, 0];
     descriptor[2..].copy_from_slice(&(src.len() as u64).to_le_bytes());
     out.put(&MAGIC)?;
     out.put(&descriptor)?;
@@ -86,10 +88,14 @@ pub fn compress_in_blocks(
                 out.put(piece)?;
             }
         }
-        content.write(piece);
+        if has_checksum {
+            content.write(piece);
+        }
     }
     out.put(&[0; 4])?;
-    out.put(&content.finish_32().to_le_bytes())?;
+    if has_checksum {
+        out.put(&content.finish_32().to_le_bytes())?;
+    }
     Ok(out.len)
 }
 
@@ -405,8 +411,12 @@ mod tests {
     }
 
     fn frame(src: &[u8]) -> Vec<u8> {
+        frame_by(true, src)
+    }
+
+    fn frame_by(has_checksum: bool, src: &[u8]) -> Vec<u8> {
         let mut dst = vec![0; bound(src.len())];
-        let n = compress(src, &mut dst, |src, dst| {
+        let n = compress(src, &mut dst, has_checksum, |src, dst| {
             let packed = block::compress(src);
             dst.get_mut(..packed.len())?.copy_from_slice(&packed);
             Some(packed.len())
@@ -437,7 +447,8 @@ mod tests {
     fn the_layout_tells_every_block_and_refuses_what_cannot_be_decoded_apart() {
         let content = b"abcabcabcabcabcabcabcabcabc".repeat(10_000);
         let mut small = vec![0; bound_in_blocks(content.len(), 64 << 10)];
-        let n = compress_in_blocks(&content, &mut small, 64 << 10, |_, _| None).expect("the bound holds");
+        let n =
+            compress_in_blocks(&content, &mut small, 64 << 10, true, |_, _| None).expect("the bound holds");
         let src = [&small[..n], &[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 1], &frame(&content)].concat();
         let found = layout(&src).expect("a valid input");
         assert_eq!((found.blocks.len(), found.checks.len(), found.len), (6, 2, 2 * content.len()));
@@ -463,6 +474,18 @@ mod tests {
         assert_eq!(layout(&marked).map(|l| l.len), Ok(found.len));
         let unsized_frame = [MAGIC.as_slice(), &[VERSION | INDEPENDENT, 4 << 4, 0x82, 0, 0, 0, 0]].concat();
         assert_eq!(layout(&unsized_frame).map_err(|e| e.kind).err(), Some(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn without_a_checksum_a_frame_is_four_bytes_shorter_and_reads_the_same() {
+        let content = b"abcabcabcabcabcabcabcabcabc".repeat(100);
+        let (with, without) = (frame(&content), frame_by(false, &content));
+        assert_eq!(without.len() + 4, with.len());
+        let both = [&without[..], &with].concat();
+        assert_eq!(decoded(&both, 2 * content.len()), Ok(content.repeat(2)));
+        assert_eq!(layout(&both).map(|l| l.checks.len()), Ok(1));
+        let cut = decoded(&without[..without.len() - 1], content.len());
+        assert_eq!(cut.map_err(|e| e.kind), Err(ErrorKind::Truncated));
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Codec for LibLz4 {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        frames::compress(src, dst, |block, dst| {
+        frames::compress(src, dst, !self.skips_checksum, |block, dst| {
             // No more room than shrinks the block: the library gives up on random data sooner.
             let room = dst.len().min(block.len() - 1);
             let dst = &mut dst[..room];

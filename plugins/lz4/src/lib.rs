@@ -35,7 +35,7 @@ impl Codec for Lz4 {
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        lz4::compress(src, dst, |block, dst| self.block(block, dst))
+        lz4::compress(src, dst, true, |block, dst| self.block(block, dst))
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {

@@ -40,7 +40,7 @@ impl Codec for QatLz4 {
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         if src.len() < FEWEST_BYTES {
-            return frames::compress(src, dst, |src, dst| block::compress_into(src, dst).ok());
+            return frames::compress(src, dst, true, |src, dst| block::compress_into(src, dst).ok());
         }
         let written = self.device.compress(src, dst)?;
         check(src, &dst[..written])?;

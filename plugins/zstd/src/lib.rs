@@ -40,7 +40,7 @@ impl Codec for Zstd {
 
     fn open(level: i32, options: &Options) -> Result<Self> {
         let mut compressor = Compressor::new(level).map_err(zstd_error)?;
-        compressor.include_checksum(true).map_err(zstd_error)?;
+        compressor.include_checksum(!options.skips_checksum()).map_err(zstd_error)?;
         match options.get("window_log").unwrap_or(0) {
             0 => {}
             log if log < MIN_WINDOW_LOG => {

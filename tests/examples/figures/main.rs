@@ -88,9 +88,10 @@ fn calls(how: &str, count: usize, input: &Path) -> Answer<()> {
     if how == "direct" {
         let mut table = lz4_flex::block::CompressTable::small();
         for _ in 0..count {
-            let written = clipsmaster_framing::lz4::compress(black_box(chunk), &mut out, |block, dst| {
-                lz4_flex::block::compress_into_with_table(block, dst, &mut table).ok()
-            })?;
+            let written =
+                clipsmaster_framing::lz4::compress(black_box(chunk), &mut out, true, |block, dst| {
+                    lz4_flex::block::compress_into_with_table(block, dst, &mut table).ok()
+                })?;
             black_box(written);
         }
     } else {

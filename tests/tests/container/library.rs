@@ -2,8 +2,8 @@
 
 use crate::*;
 use clipsmaster_host::{
-    ChunkedReader, ChunkedWriter, Error, Host, Request, Restored, SAFE_PARITY_PERCENT, SeekableReader,
-    chunked_file_info, chunked_header_info, container_raw_bytes,
+    Checksum, ChunkedReader, ChunkedWriter, Error, Host, Metadata, Request, Restored, SAFE_PARITY_PERCENT,
+    SeekableReader, chunked_file_info, chunked_header_info, container_raw_bytes,
     pipeline::{CompressOptions, Container, DecompressOptions, OnDamage},
 };
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -51,6 +51,38 @@ fn memory_round_trips_and_headers_tell() {
     assert!(matches!(host.compress_chunked(&data, "zpaq", None), Err(Error::UnknownAlgorithm { .. })));
     assert!(matches!(chunked_header_info(b"no container"), Err(Error::Container { .. })));
     assert!(matches!(host.decompress_chunked(b"no container at all"), Err(Error::UnknownFormat { .. })));
+}
+
+#[test]
+fn frames_may_leave_their_checksum_to_the_metadata() {
+    let s = scratch();
+    let host = host(&s);
+    let data = mixed(100_000);
+    let (mut out, mut metadata) = (Vec::new(), Metadata::default());
+    assert_eq!(host.get_best_hardware("sz", 3).expect("no levels to choose from").level(), 1);
+    host.get_best_hardware("zstd", 30).expect_err("no such level");
+    for (algorithm, saved) in [("zstd", 4), ("lz4", 4), ("gzip", 0), ("snappy", 0), ("store", 0), ("zstd", 4)]
+    {
+        // The CPU's, which every machine has.
+        let request = Request { hardware: Some("cpu".into()), ..Request::new(algorithm) };
+        let compressor = host.compressor(&request).expect("a compressor");
+        let whole = compressor.compress_to(&data, &mut out).expect("compress").compressed_size;
+        compressor.compress_again(Checksum::Callers, &data, &mut out, &mut metadata).expect("compress");
+        assert_eq!((&*metadata.algorithm, metadata.original_size), (algorithm, 100_000));
+        assert_eq!(metadata.implementation, compressor.implementation());
+        assert_eq!(whole - metadata.compressed_size, saved, "{algorithm}");
+        let frame = &mut out[..metadata.compressed_size as usize];
+        assert!(host.decompress_data(frame, Some(&metadata)).expect("sound") == data, "{algorithm}");
+        if algorithm != "store" {
+            assert!(host.decompress_data(frame, None).expect("sound") == data, "{algorithm}");
+        }
+        for at in (0..frame.len()).step_by(frame.len() / 300 + 1) {
+            frame[at] ^= 0x10;
+            let back = host.decompress_data(frame, Some(&metadata));
+            assert!(back.is_err() || back.is_ok_and(|b| b == data), "{algorithm}, a flip at {at}");
+            frame[at] ^= 0x10;
+        }
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Profile {
     /// Predicted seconds for `bytes` bytes in `direction`.
     ///
     /// Linear between measured sizes; below the smallest along the line through the first two (latency plus
-    /// bytes over throughput); above the largest at its throughput.
+    /// bytes over throughput), but at no more than the smallest's throughput; above the largest at its throughput.
     pub fn seconds(&self, bytes: u64, direction: Direction) -> f64 {
         let times: Vec<(f64, f64)> =
             self.points.iter().map(|(size, p)| (*size as f64, p.seconds(direction))).collect();
@@ -68,7 +68,8 @@ impl Profile {
         let above = times.iter().position(|(size, _)| *size >= x).unwrap_or(times.len() - 1).max(1);
         let ((x0, t0), (x1, t1)) = (times[above - 1], times[above]);
         let line = t0 + (t1 - t0) * (x - x0) / (x1 - x0);
-        line.max(t0.min(t1) * x / x1)
+        // Where time grows faster than size, the line would cross zero.
+        line.max(t0.min(t1) * (x / x0).min(1.0))
     }
 
     /// Size class at which ratios for `bytes` bytes are compared: the nearest measured size that has one.
@@ -157,6 +158,11 @@ mod tests {
         assert!(close(1000, 0.002));
         assert!(close(5500, 0.0065));
         assert!(close(20_000, 0.022));
+        // Per byte the larger takes longer: a window that fills.
+        let steep = [cell(4000, 0.004, 500), cell(64_000, 0.64, 2500)];
+        let p_steep = Profile::new(&steep, 1, None).expect("measured");
+        assert!((p_steep.seconds(1000, Direction::Compress) - 0.001).abs() < 1e-9);
+        assert!((p_steep.seconds(4000, Direction::Compress) - 0.004).abs() < 1e-9);
         assert_eq!(p.ratio(p.ratio_size(2000).expect("ratio")), Some(2.0));
         assert_eq!(p.ratio(10_000), Some(4.0));
         assert!(Profile::new(&cells, 2, None).is_none());

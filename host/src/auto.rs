@@ -9,8 +9,11 @@ use crate::{
     filter::planes,
     pipeline::{default_chunk_bytes, threads},
     registry::report::CodecInfo,
-    selection::auto::{
-        self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
+    selection::{
+        auto::{
+            self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
+        },
+        likeness::Sample,
     },
 };
 use std::{
@@ -128,7 +131,13 @@ impl<'a> DataSample<'a> {
     /// # Errors
     /// When they cannot be read.
     pub fn likeness(&self) -> io::Result<Option<Likeness>> {
-        self.spread(Likeness::SAMPLE_BYTES).map(|pages| Likeness::of(&pages))
+        let like = Likeness::of_pages(&self.spread(Likeness::SAMPLE_BYTES)?);
+        match (like, self.total) {
+            (Some(like), Some(total)) if total >= Likeness::LEAST_SAMPLED_BYTES => {
+                Ok(Some(like.with(Sample::new(&self.spread(Sample::BYTES as u64)?, total))))
+            }
+            (like, _) => Ok(like),
+        }
     }
 
     /// `bytes` in a row, from the middle.

@@ -544,6 +544,7 @@ pub(crate) struct Link {
     entry: Arc<Entry>,
     index: usize,
     can_skip_checksum: bool,
+    predicted_s: Option<f64>,
     /// Instances; those that skip checksums are the second.
     idle: [Mutex<Vec<Instance>>; 2],
     batch: OnceLock<Option<Batch>>,
@@ -565,6 +566,7 @@ impl Link {
             entry,
             index,
             can_skip_checksum,
+            predicted_s: ranked.predicted_s,
             idle: Default::default(),
             batch: OnceLock::new(),
         }
@@ -572,6 +574,28 @@ impl Link {
 
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(crate) fn hardware(&self) -> &str {
+        &self.info().hardware
+    }
+
+    /// How long it was predicted to take for the request that it serves, in seconds.
+    pub(crate) fn predicted_s(&self) -> Option<f64> {
+        self.predicted_s
+    }
+
+    /// Compresses `data` to the start of `out`, a buffer for reuse; answers how many bytes it became.
+    pub(crate) fn compress(&self, data: &[u8], out: &mut Vec<u8>) -> api::Result<usize> {
+        self.call(Checksum::Own, &mut |_, instance| {
+            grow(out, checked_bound(instance, data.len())?)?;
+            instance.compress(data, out)
+        })
+    }
+
+    /// Closes the instances that nobody uses.
+    pub(crate) fn close_idle(&self) {
+        self.idle.iter().for_each(|idle| lock(idle).clear());
     }
 
     fn info(&self) -> &crate::registry::report::CodecInfo {

@@ -10,7 +10,8 @@ use crate::{
         CasesOf, Entry, ProgressFn, Registry, Snapshot,
         report::{CodecReport, PluginReport, State, Verdict},
     },
-    selection::{self, Candidate, Direction, Ranked, Ranking, Request, Wishes},
+    selection::{self, Candidate, Direction, Likeness, Ranked, Ranking, Request, Wishes},
+    settle::settle,
     sync::lock,
 };
 use clipsmaster_plugin_api::{
@@ -231,7 +232,12 @@ impl Host {
     pub fn compressor(&self, request: &Request) -> Result<Compressor> {
         let snapshot = self.snapshot();
         self.check_algorithm(&snapshot, &request.algorithm)?;
-        let encoders = self.links(&snapshot, request)?;
+        let mut encoders = self.links(&snapshot, request)?;
+        let is_open = request.implementation.is_none() && self.wishes(request).pin.is_none();
+        let sample = request.likeness.as_ref().and_then(Likeness::sample);
+        if let Some(sample) = sample.filter(|_| is_open && request.direction == Direction::Compress) {
+            settle(&mut encoders, sample);
+        }
         let decode = Request { direction: Direction::Decompress, likeness: None, ..request.clone() };
         let decoders = self.links(&snapshot, &Request { hardware: None, implementation: None, ..decode })?;
         Ok(Compressor::new(request.algorithm.clone(), encoders, decoders))

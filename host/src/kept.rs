@@ -2,7 +2,7 @@
 //! compressing a little data by them.
 
 use crate::{
-    Choice, Compressor, DataSample, Host, Request, Result,
+    Choice, Compressor, DataSample, Host, Likeness, Request, Result,
     auto::Wanted,
     registry::Snapshot,
     selection::{auto::Places, likeness::Features},
@@ -97,8 +97,9 @@ impl Host {
     pub fn shared_compressor(&self, request: Request, data: &[u8]) -> Result<Arc<Compressor>> {
         let request = request.bytes(size_class(data.len() as u64));
         let request = if data.len() < LEAST_SAMPLED_BYTES { request } else { request.like(data) };
-        let coarse = Request { likeness: request.likeness.map(|l| l.coarse()), ..request };
-        self.keep(coarse, |host, request| host.compressor(request))
+        let coarse = request.likeness.as_ref().map(Likeness::coarse);
+        let opened_by = Request { likeness: coarse, ..request.clone() };
+        self.keep(opened_by, |host, _| host.compressor(&request))
     }
 
     /// As [`decompressor`](Self::decompressor), for calls that come again and again, with frames of `frame_bytes` that hold `raw_bytes`.
@@ -111,7 +112,7 @@ impl Host {
         raw_bytes: u64,
         frame_bytes: u64,
     ) -> Result<Arc<Compressor>> {
-        let likeness = crate::Likeness::of_frame(raw_bytes, frame_bytes);
+        let likeness = Likeness::of_frame(raw_bytes, frame_bytes);
         let direction = crate::Direction::Decompress;
         let request = Request { likeness, direction, ..Request::new(algorithm).bytes(size_class(raw_bytes)) };
         self.keep(request, |host, request| host.decompressor(request))

@@ -42,6 +42,7 @@ mod probe;
 mod registry;
 mod regret;
 pub mod selection;
+mod settle;
 pub mod size;
 mod spelling;
 pub mod store;

@@ -269,8 +269,14 @@ impl<'a> Contest<'a> {
         ranking: &Ranking,
         runs: &Runs<'_>,
     ) -> Option<RoundCell> {
+        // For files, a trial on the data may change what the ranking says.
+        let is_of_file = request.size() >= Likeness::LEAST_SAMPLED_BYTES;
+        let opened = if is_of_file { Some(self.host.compressor(request).ok()?) } else { None };
         let first = ranking.ranked.first()?;
-        let choice = runs.find(&first.implementation, first.level)?;
+        let choice = match &opened {
+            Some(opened) => runs.find(opened.implementation(), opened.level())?,
+            None => runs.find(&first.implementation, first.level)?,
+        };
         let asked = runs.find(&self.reference, level).and_then(|i| runs.ratio(i))?;
         let share = |i: usize| {
             let pair = &runs.pairs()[i];

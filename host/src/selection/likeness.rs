@@ -5,6 +5,7 @@
 
 use super::auto::bits;
 use crate::benchmark::data::Kind;
+use std::{fmt, sync::Arc};
 
 /// Bytes of one page that is looked at.
 const PAGE_BYTES: usize = 4 << 10;
@@ -20,14 +21,65 @@ const ENTROPY_WEIGHT: f64 = 1.5;
 pub struct Likeness {
     /// In the order of [`Kind::ALL`]; the sum is 1.
     weights: Vec<f64>,
+    /// Some of much data: where measurements leave two implementations close, a trial tells.
+    sample: Option<Sample>,
+}
+
+/// Pieces from all over some data.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Sample {
+    bytes: Arc<[u8]>,
+    of_bytes: u64,
+}
+
+impl Sample {
+    /// Bytes of one, in all.
+    pub(crate) const BYTES: usize = 128 << 10;
+    const PIECES: usize = 4;
+
+    /// The pieces, `bytes` in all, of `of_bytes` bytes of data.
+    pub(crate) fn new(bytes: &[u8], of_bytes: u64) -> Self {
+        Self { bytes: bytes.into(), of_bytes }
+    }
+
+    fn of(data: &[u8]) -> Self {
+        let (piece, stride) = (Self::BYTES / Self::PIECES, data.len() / Self::PIECES);
+        let pieces = (0..Self::PIECES).map(|number| &data[number * stride..][..piece]);
+        Self::new(&pieces.collect::<Vec<_>>().concat(), data.len() as u64)
+    }
+
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks(Self::BYTES / Self::PIECES)
+    }
+
+    /// Its share of the data.
+    pub(crate) fn share(&self) -> f64 {
+        self.bytes.len() as f64 / self.of_bytes as f64
+    }
+}
+
+impl fmt::Debug for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.bytes.len(), self.of_bytes)
+    }
 }
 
 impl Likeness {
     /// As many bytes, of all over the data, are looked at.
     pub const SAMPLE_BYTES: u64 = (PAGE_BYTES * MAX_PAGES) as u64;
 
+    /// Data of so many bytes is worth a sample.
+    pub(crate) const LEAST_SAMPLED_BYTES: u64 = 1 << 20;
+
     /// Of `data` of which four pages at most are looked at; `None` for less than a page (4 KiB).
     pub fn of(data: &[u8]) -> Option<Self> {
+        let like = Self::of_pages(data)?;
+        let is_worth = data.len() as u64 >= Self::LEAST_SAMPLED_BYTES;
+        Some(if is_worth { like.with(Sample::of(data)) } else { like })
+    }
+
+    /// As [`of`](Self::of), for pages of something longer.
+    pub(crate) fn of_pages(data: &[u8]) -> Option<Self> {
         let features = Features::of(data)?;
         let distances: Vec<f64> = KINDS.iter().map(|kind| features.squared_distance(*kind)).collect();
         // Relative to the nearest, which then counts however far it is.
@@ -51,7 +103,16 @@ impl Likeness {
         Self::weighted(Kind::ALL.iter().map(|k| if *k == Kind::Random { 1.0 } else { 0.0 }).collect())
     }
 
-    /// The same to within a sixteenth, so that much data has the same.
+    pub(crate) fn with(self, sample: Sample) -> Self {
+        Self { sample: Some(sample), ..self }
+    }
+
+    /// Some of the data, where there is much.
+    pub(crate) fn sample(&self) -> Option<&Sample> {
+        self.sample.as_ref()
+    }
+
+    /// The same to within a sixteenth, so that much data has the same, and no sample.
     pub(crate) fn coarse(&self) -> Self {
         let steps: Vec<f64> = self.weights.iter().map(|w| (w * 8.0).round()).collect();
         Self::weighted(steps)
@@ -59,7 +120,7 @@ impl Likeness {
 
     fn weighted(weights: Vec<f64>) -> Self {
         let sum: f64 = weights.iter().sum();
-        Self { weights: weights.into_iter().map(|w| w / sum).collect() }
+        Self { weights: weights.into_iter().map(|w| w / sum).collect(), sample: None }
     }
 
     /// Weight of the kind with this name; 0 for others.

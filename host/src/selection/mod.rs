@@ -24,6 +24,9 @@ const ACCELERATOR_RATIO_FLOOR: f64 = 0.85;
 /// A challenger must beat the incumbent by this share. Not by more where runs are noisy: the fastest of several, taken in turns, is far less
 /// so, and the margin is time that a wrong incumbent costs.
 const INCUMBENT_MARGIN: f64 = 0.02;
+/// A higher level of the same implementation must be faster by this share. Where nothing repeats, all of its levels take the same time;
+/// where the data in question does so a little more than what was measured, the higher take far longer.
+const HIGHER_LEVEL_MARGIN: f64 = 0.08;
 /// Size assumed when a request names none, in bytes.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
 
@@ -104,7 +107,7 @@ impl Request {
         self
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.bytes.unwrap_or(DEFAULT_BYTES)
     }
 }
@@ -418,8 +421,8 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
     Ok(found.map_or_else(unmeasured, |(level, levels)| Score { levels, ..at(level) }))
 }
 
-/// The own level that reaches the ratio asked for, on every kind of data, in the least time, and all that reach it; `None` when no
-/// level has been measured.
+/// The lowest own level that reaches the ratio asked for, on every kind of data, in about the least time, and all that reach it; `None` when
+/// no level has been measured.
 fn fastest_level(
     c: &Candidate<'_>,
     asked: &Asked,
@@ -428,8 +431,7 @@ fn fastest_level(
 ) -> Result<Option<(i32, Vec<i32>)>, String> {
     let floor = ratio_floor(c.info, request);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
-    let mut best: Option<(f64, i32)> = None;
-    let mut kept = Vec::new();
+    let mut kept: Vec<(i32, f64)> = Vec::new();
     let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
         let Some(profile) = Profile::new(c.cells, level, request.likeness.as_ref()) else { continue };
@@ -441,14 +443,12 @@ fn fastest_level(
             }
             continue;
         }
-        kept.push(level);
-        let seconds = profile.seconds(request.size(), request.direction);
-        if best.is_none_or(|(s, _)| seconds < s) {
-            best = Some((seconds, level));
-        }
+        kept.push((level, profile.seconds(request.size(), request.direction)));
     }
-    match (best, nearest) {
-        (Some((_, level)), _) => Ok(Some((level, kept))),
+    let least = kept.iter().map(|(_, s)| *s).fold(f64::INFINITY, f64::min);
+    let lowest = kept.iter().find(|(_, s)| s * (1.0 - HIGHER_LEVEL_MARGIN) <= least);
+    match (lowest, nearest) {
+        (Some((level, _)), _) => Ok(Some((*level, kept.iter().map(|(l, _)| *l).collect()))),
         (None, Some((_, why))) => Err(why),
         (None, None) => Ok(None),
     }

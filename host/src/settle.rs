@@ -1,0 +1,42 @@
+//! Which of the implementations that are close by measurements of built-in data is the fastest on the data itself.
+//!
+//! How long slow levels take depends on what repeats, and how far back: libdeflate 10 and zlib-rs 9 change places, by a factor of two, between
+//! an archive and weights that look much like the same kind of benchmark data.
+
+use crate::{benchmark::clock::Clock, compressor::Link, selection::likeness::Sample};
+
+/// Who is predicted to take longer by this factor is not tried.
+const CLOSE: f64 = 3.0;
+/// Share of the time that compressing is predicted to take, which the trials may take.
+const MOST_SHARE: f64 = 1.0 / 32.0;
+/// How much less time than the first another must take: trials are short.
+const MARGIN: f64 = 0.05;
+
+/// Puts the fastest on `sample` first, if that is likely to be worth its time. `links` are in order of prediction, of implementations on the CPU.
+pub(crate) fn settle(links: &mut [Link], sample: &Sample) {
+    let Some(Some(first)) = links.first().map(Link::predicted_s) else { return };
+    let is_close = |l: &&Link| l.hardware() == "cpu" && l.predicted_s().is_some_and(|s| s <= CLOSE * first);
+    let predicted: Vec<f64> = links.iter().take_while(is_close).filter_map(Link::predicted_s).collect();
+    if predicted.len() < 2 || predicted.iter().sum::<f64>() / first * sample.share() > MOST_SHARE {
+        return;
+    }
+    let links = &mut links[..predicted.len()];
+    let mut seconds = vec![0.0; links.len()];
+    let mut out = Vec::new();
+    for (number, piece) in sample.pieces().enumerate() {
+        for (link, seconds) in links.iter().zip(&mut seconds) {
+            let start = Clock::Thread.now();
+            let answer = link.compress(piece, &mut out);
+            // The first piece warms up.
+            *seconds += if number > 0 { Clock::Thread.now() - start } else { 0.0 };
+            if answer.is_err() {
+                *seconds = f64::INFINITY;
+            }
+        }
+    }
+    let fastest = (0..links.len()).min_by(|a, b| seconds[*a].total_cmp(&seconds[*b])).unwrap_or_default();
+    if seconds[fastest] < seconds[0] * (1.0 - MARGIN) {
+        links[..=fastest].rotate_right(1);
+    }
+    links[1..].iter().for_each(Link::close_idle);
+}

@@ -129,7 +129,7 @@ fn close_calls_are_settled_on_the_data_itself() {
         let request = Request::new("slow").like(data);
         host.compressor(&request).expect("a compressor").implementation().to_owned()
     };
-    let (easy, hard) = (text(16 << 20), vec![HARD; 16 << 20]);
+    let (easy, hard) = (text(32 << 20), vec![HARD; 32 << 20]);
     assert_eq!(chosen(&easy), "slow/cpu/first");
     assert_eq!(chosen(&hard), "slow/cpu/second");
     // Too little for a trial to be worth its time.

@@ -270,7 +270,7 @@ impl<'a> Contest<'a> {
         runs: &Runs<'_>,
     ) -> Option<RoundCell> {
         // For files, a trial on the data may change what the ranking says.
-        let is_of_file = request.size() >= Likeness::LEAST_SAMPLED_BYTES;
+        let is_of_file = request.size() >= selection::DEFAULT_BYTES;
         let opened = if is_of_file { Some(self.host.compressor(request).ok()?) } else { None };
         let first = ranking.ranked.first()?;
         let choice = match &opened {

@@ -33,8 +33,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Bytes of one, in all.
-    pub(crate) const BYTES: usize = 128 << 10;
+    /// Bytes of one, in all: pieces that are longer than the window of gzip, which takes longest once it is full.
+    pub(crate) const BYTES: usize = 256 << 10;
     const PIECES: usize = 4;
 
     /// The pieces, `bytes` in all, of `of_bytes` bytes of data.
@@ -69,7 +69,7 @@ impl Likeness {
     pub const SAMPLE_BYTES: u64 = (PAGE_BYTES * MAX_PAGES) as u64;
 
     /// Data of so many bytes is worth a sample.
-    pub(crate) const LEAST_SAMPLED_BYTES: u64 = 1 << 20;
+    pub(crate) const LEAST_SAMPLED_BYTES: u64 = 4 << 20;
 
     /// Of `data` of which four pages at most are looked at; `None` for less than a page (4 KiB).
     pub fn of(data: &[u8]) -> Option<Self> {

@@ -662,5 +662,14 @@ mod tests {
         assert_eq!(all.spread(2 << 20).expect("in memory"), data);
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
         assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
+        assert!(all.likeness().expect("in memory").is_some_and(|l| l.sample().is_none()));
+        let data = data.repeat(5);
+        let read = DataSample::of(&data).likeness().expect("in memory").expect("enough of it");
+        let told = Likeness::of(&data).expect("enough of it");
+        for like in [read, told] {
+            let sample = like.sample().expect("much data");
+            assert_eq!(sample.pieces().map(<[u8]>::len).sum::<usize>(), Sample::BYTES);
+            assert!((sample.share() - Sample::BYTES as f64 / data.len() as f64).abs() < 1e-9);
+        }
     }
 }

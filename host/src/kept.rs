@@ -97,9 +97,9 @@ impl Host {
     pub fn shared_compressor(&self, request: Request, data: &[u8]) -> Result<Arc<Compressor>> {
         let request = request.bytes(size_class(data.len() as u64));
         let request = if data.len() < LEAST_SAMPLED_BYTES { request } else { request.like(data) };
-        let coarse = request.likeness.as_ref().map(Likeness::coarse);
-        let opened_by = Request { likeness: coarse, ..request.clone() };
-        self.keep(opened_by, |host, _| host.compressor(&request))
+        let likeness = request.likeness.clone();
+        let coarse = Request { likeness: likeness.as_ref().map(Likeness::coarse), ..request };
+        self.keep(coarse, |host, coarse| host.compressor(&Request { likeness, ..coarse.clone() }))
     }
 
     /// As [`decompressor`](Self::decompressor), for calls that come again and again, with frames of `frame_bytes` that hold `raw_bytes`.

@@ -3,12 +3,12 @@
 //! How long slow levels take depends on what repeats, and how far back: libdeflate 10 and zlib-rs 9 change places, by a factor of two, between
 //! an archive and weights that look much like the same kind of benchmark data.
 
-use crate::{benchmark::clock::Clock, compressor::Link, selection::likeness::Sample};
+use crate::{benchmark::clock::Clock, compressor::Link, pipeline::threads, selection::likeness::Sample};
 
 /// Who is predicted to take longer by this factor is not tried.
 const CLOSE: f64 = 3.0;
-/// Share of the time that compressing is predicted to take, which the trials may take.
-const MOST_SHARE: f64 = 1.0 / 32.0;
+/// Share of the time that compressing on all processors is predicted to take, which the trials may take on one.
+const MOST_SHARE: f64 = 1.0 / 16.0;
 /// How much less time than the first another must take: trials are short.
 const MARGIN: f64 = 0.05;
 
@@ -17,7 +17,8 @@ pub(crate) fn settle(links: &mut [Link], sample: &Sample) {
     let Some(Some(first)) = links.first().map(Link::predicted_s) else { return };
     let is_close = |l: &&Link| l.hardware() == "cpu" && l.predicted_s().is_some_and(|s| s <= CLOSE * first);
     let predicted: Vec<f64> = links.iter().take_while(is_close).filter_map(Link::predicted_s).collect();
-    if predicted.len() < 2 || predicted.iter().sum::<f64>() / first * sample.share() > MOST_SHARE {
+    let share = predicted.iter().sum::<f64>() / first * sample.share() * threads(None) as f64;
+    if predicted.len() < 2 || share > MOST_SHARE {
         return;
     }
     let links = &mut links[..predicted.len()];

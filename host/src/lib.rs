@@ -41,6 +41,7 @@ pub mod pressure;
 mod probe;
 mod registry;
 mod regret;
+mod sample;
 pub mod selection;
 mod settle;
 pub mod size;
@@ -51,7 +52,7 @@ mod sync;
 mod validate;
 
 pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};
-pub use auto::{DataSample, Wanted};
+pub use auto::Wanted;
 pub use benchmark::{
     hardware::{
         Figures, HARDWARE_BENCHMARK_BYTES, HARDWARE_BENCHMARK_ITERATIONS, HardwareFigures, NotMeasured,
@@ -76,6 +77,7 @@ pub use registry::{
     report::{Cell, CodecInfo, CodecReport, PluginInfo, PluginReport, State, Verdict},
 };
 pub use regret::{Regret, RegretCell, Sample, Tried};
+pub use sample::DataSample;
 pub use selection::{
     Direction, Likeness, Ranking, Request,
     auto::{Choice, Floors, Objective},

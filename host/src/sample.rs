@@ -1,0 +1,165 @@
+//! Some of the data that a choice is for, from all over it.
+
+use crate::{
+    Likeness,
+    selection::{auto::Objective, likeness::Sample},
+};
+use std::{fs::File, io, ops::RangeInclusive, os::unix::fs::FileExt};
+
+/// Pieces of a sample, spread over the data, are of about so many bytes, and so many.
+pub(crate) const PIECE_BYTES: u64 = 32 << 10;
+const PIECES: RangeInclusive<u64> = 4..=16;
+
+/// Data to choose for: bytes in memory, a file, or the first bytes of a pipe.
+#[derive(Clone, Copy, Debug)]
+pub struct DataSample<'a> {
+    source: Source<'a>,
+    /// Bytes there are to sample, and of all data, where that is known.
+    pub(crate) len: u64,
+    pub(crate) total: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Bytes(&'a [u8]),
+    File(&'a File),
+}
+
+impl<'a> DataSample<'a> {
+    /// Bytes of the beginning of a pipe that are worth reading before a choice for `objective`.
+    pub fn head_bytes(objective: Objective) -> usize {
+        longest(objective) as usize
+    }
+
+    /// Of all of `data`.
+    pub fn of(data: &'a [u8]) -> Self {
+        Self { source: Source::Bytes(data), len: data.len() as u64, total: Some(data.len() as u64) }
+    }
+
+    /// Of the first bytes of data whose length is unknown.
+    pub fn of_head(head: &'a [u8]) -> Self {
+        Self { total: None, ..Self::of(head) }
+    }
+
+    /// Of a regular file; its position stays.
+    ///
+    /// # Errors
+    /// When its length cannot be had.
+    pub fn of_file(file: &'a File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { source: Source::File(file), len, total: Some(len) })
+    }
+
+    /// Up to `len` bytes from `at` on: fewer where the data ends.
+    pub(crate) fn read(&self, at: u64, len: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        let len = len.min(self.len.saturating_sub(at)) as usize;
+        match self.source {
+            Source::Bytes(data) => out.extend_from_slice(&data[at as usize..][..len]),
+            Source::File(file) => {
+                let start = out.len();
+                out.resize(start + len, 0);
+                let mut done = 0;
+                while done < len {
+                    match file.read_at(&mut out[start + done..], at + done as u64) {
+                        Ok(0) => break,
+                        Ok(n) => done += n,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                out.truncate(start + done);
+            }
+        }
+        Ok(())
+    }
+
+    /// Pieces from all over the data, `bytes` in all, back to back; all of it, where there is no more.
+    pub(crate) fn spread(&self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if self.len <= bytes {
+            self.read(0, self.len, &mut out)?;
+            return Ok(out);
+        }
+        // On boundaries of all element sizes, and in the middle of each part.
+        let pieces = pieces(bytes);
+        let piece = (bytes / pieces).next_multiple_of(8);
+        let part = self.len / pieces;
+        for number in 0..pieces {
+            let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
+            self.read(at, piece, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// What it is like, by a few pages of it; `None` for less than a page.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn likeness(&self) -> io::Result<Option<Likeness>> {
+        let like = Likeness::of_pages(&self.spread(Likeness::SAMPLE_BYTES)?);
+        match (like, self.total) {
+            (Some(like), Some(total)) if total >= Likeness::LEAST_SAMPLED_BYTES => {
+                Ok(Some(like.with(Sample::new(&self.spread(Sample::BYTES as u64)?, total))))
+            }
+            (like, _) => Ok(like),
+        }
+    }
+
+    /// `bytes` in a row, from the middle.
+    pub(crate) fn stretch(&self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let at = self.len.saturating_sub(bytes) / 2 / 8 * 8;
+        self.read(at, bytes, &mut out)?;
+        Ok(out)
+    }
+
+    /// Bytes of the first trials: a share of the data, so that choosing takes a share of the time that compressing takes.
+    pub(crate) fn first_bytes(&self, objective: Objective) -> u64 {
+        const KIB: u64 = 1 << 10;
+        let len = self.total.unwrap_or(u64::MAX);
+        match objective {
+            Objective::Speed => (len / 160).clamp(40 * KIB, 416 * KIB),
+            Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
+            Objective::Ratio => 512 * KIB,
+        }
+    }
+}
+
+/// Pieces of a sample of `bytes`.
+pub(crate) fn pieces(bytes: u64) -> u64 {
+    (bytes / PIECE_BYTES).clamp(*PIECES.start(), *PIECES.end())
+}
+
+/// Bytes of the longest trial there may be.
+pub(crate) fn longest(objective: Objective) -> u64 {
+    match objective {
+        Objective::Speed | Objective::Balanced => 1 << 20,
+        Objective::Ratio => 4 << 20,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
+        let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
+        let all = DataSample::of(&data);
+        let pieces = all.spread(64 << 10).expect("in memory");
+        assert_eq!(pieces.len(), 64 << 10);
+        assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
+        assert_eq!(all.spread(2 << 20).expect("in memory"), data);
+        assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
+        assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
+        assert!(all.likeness().expect("in memory").is_some_and(|l| l.sample().is_none()));
+        let data = data.repeat(5);
+        let read = DataSample::of(&data).likeness().expect("in memory").expect("enough of it");
+        let told = Likeness::of(&data).expect("enough of it");
+        for like in [read, told] {
+            let sample = like.sample().expect("much data");
+            assert_eq!(sample.pieces().map(<[u8]>::len).sum::<usize>(), Sample::BYTES);
+            assert!((sample.share() - Sample::BYTES as f64 / data.len() as f64).abs() < 1e-9);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::{
         self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
     },
 };
-use std::{io, ops::Range, sync::Arc, thread};
+use std::{ops::Range, sync::Arc, thread};
 
 /// Fewer bytes are not worth a trial.
 const LEAST_BYTES: usize = 512;

@@ -98,7 +98,7 @@ impl Compressor {
 
     /// Hardware that compresses now.
     pub fn hardware(&self) -> &str {
-        self.encoders.current().map_or("", |l| &l.info().hardware)
+        self.encoders.current().map_or("", Link::hardware)
     }
 
     /// The compressing implementation's own level.
@@ -190,27 +190,9 @@ impl Compressor {
         out: &mut Vec<u8>,
         front: usize,
     ) -> Result<Written<'_>> {
-        let (len, link) = self.encoders.run(&self.algorithm, checksum, |link, instance| {
-            let most = usize::try_from(link.info().max_chunk_bytes).unwrap_or(usize::MAX);
-            let mut len = 0;
-            let mut rest = data;
-            // Once, also for no data: an empty frame.
-            loop {
-                let (chunk, after) = rest.split_at(rest.len().min(most));
-                let needed = front + len + checked_bound(instance, chunk.len())?;
-                if len == 0 {
-                    grow(out, needed)?;
-                } else if out.len() < needed {
-                    out.resize(needed, 0);
-                }
-                len += instance.compress(chunk, &mut out[front + len..])?;
-                rest = after;
-                if rest.is_empty() {
-                    return Ok(len);
-                }
-            }
-        })?;
-        Ok(Written { len, implementation: &link.id, hardware: &link.info().hardware, level: link.level })
+        let compress = |link: &Link, instance: &mut Instance| link.compress_with(instance, data, out, front);
+        let (len, link) = self.encoders.run(&self.algorithm, checksum, compress)?;
+        Ok(Written { len, implementation: &link.id, hardware: link.hardware(), level: link.level })
     }
 
     /// Chunks that the compressing implementation wants in one call.
@@ -246,12 +228,8 @@ impl Compressor {
             Some((link, link.call_batch(compress)?))
         });
         let Some((link, lens)) = lens else { return jobs.iter().map(|_| None).collect() };
-        let written = |len| Written {
-            len,
-            implementation: &link.id,
-            hardware: &link.info().hardware,
-            level: link.level,
-        };
+        let written =
+            |len| Written { len, implementation: &link.id, hardware: link.hardware(), level: link.level };
         lens.into_iter().map(|len| len.map(written)).collect()
     }
 
@@ -587,10 +565,35 @@ impl Link {
 
     /// Compresses `data` to the start of `out`, a buffer for reuse; answers how many bytes it became.
     pub(crate) fn compress(&self, data: &[u8], out: &mut Vec<u8>) -> api::Result<usize> {
-        self.call(Checksum::Own, &mut |_, instance| {
-            grow(out, checked_bound(instance, data.len())?)?;
-            instance.compress(data, out)
-        })
+        self.call(Checksum::Own, &mut |link, instance| link.compress_with(instance, data, out, 0))
+    }
+
+    /// Compresses `data`, in as many frames as it takes, into `out` behind its first `front` bytes.
+    fn compress_with(
+        &self,
+        instance: &mut Instance,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        front: usize,
+    ) -> api::Result<usize> {
+        let most = usize::try_from(self.info().max_chunk_bytes).unwrap_or(usize::MAX);
+        let mut len = 0;
+        let mut rest = data;
+        // Once, also for no data: an empty frame.
+        loop {
+            let (chunk, after) = rest.split_at(rest.len().min(most));
+            let needed = front + len + checked_bound(instance, chunk.len())?;
+            if len == 0 {
+                grow(out, needed)?;
+            } else if out.len() < needed {
+                out.resize(needed, 0);
+            }
+            len += instance.compress(chunk, &mut out[front + len..])?;
+            rest = after;
+            if rest.is_empty() {
+                return Ok(len);
+            }
+        }
     }
 
     /// Closes the instances that nobody uses.

@@ -214,15 +214,16 @@ impl Host {
     /// # Errors
     /// [`Error::UnknownAlgorithm`], [`Error::NoImplementation`].
     pub fn get_best_hardware(&self, algorithm: &str, level: i32) -> Result<Compressor> {
-        let request = Request::new(algorithm);
-        let level = self.has_levels(&request.algorithm).then_some(level);
-        self.compressor(&Request { level, ..request })
+        self.compressor(&self.request_at(algorithm, Some(level)))
     }
 
-    /// Whether an implementation of `algorithm`, by its canonical name, can be used that has more than one level.
-    pub fn has_levels(&self, algorithm: &str) -> bool {
-        usable(&self.snapshot())
-            .any(|(_, c)| c.info.algorithm == algorithm && c.info.level_min < c.info.level_max)
+    /// A request for `algorithm` (any alias) at `level` of its reference; at its default where none is asked for, and where no implementation has
+    /// more than one.
+    pub fn request_at(&self, algorithm: &str, level: Option<i32>) -> Request {
+        let request = Request::new(algorithm);
+        let has_levels = usable(&self.snapshot())
+            .any(|(_, c)| c.info.algorithm == request.algorithm && c.info.level_min < c.info.level_max);
+        Request { level: level.filter(|_| has_levels), ..request }
     }
 
     /// A compressor for `request`; its decoder is the fastest of the algorithm.

@@ -96,10 +96,14 @@ impl Host {
     /// As [`compressor`](Self::compressor).
     pub fn shared_compressor(&self, request: Request, data: &[u8]) -> Result<Arc<Compressor>> {
         let request = request.bytes(size_class(data.len() as u64));
-        let request = if data.len() < LEAST_SAMPLED_BYTES { request } else { request.like(data) };
-        let likeness = request.likeness.clone();
+        let is_looked_at = data.len() >= LEAST_SAMPLED_BYTES;
+        let likeness = if is_looked_at { Likeness::of(data) } else { request.likeness };
         let coarse = Request { likeness: likeness.as_ref().map(Likeness::coarse), ..request };
-        self.keep(coarse, |host, coarse| host.compressor(&Request { likeness, ..coarse.clone() }))
+        // Pieces for trials are only taken where something is opened.
+        self.keep(coarse, |host, coarse| match is_looked_at {
+            true => host.compressor(&coarse.clone().like(data)),
+            false => host.compressor(coarse),
+        })
     }
 
     /// As [`decompressor`](Self::decompressor), for calls that come again and again, with frames of `frame_bytes` that hold `raw_bytes`.

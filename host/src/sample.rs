@@ -75,14 +75,18 @@ impl<'a> DataSample<'a> {
 
     /// Pieces from all over the data, `bytes` in all, back to back; all of it, where there is no more.
     pub(crate) fn spread(&self, bytes: u64) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
         if self.len <= bytes {
+            let mut out = Vec::new();
             self.read(0, self.len, &mut out)?;
             return Ok(out);
         }
-        // On boundaries of all element sizes, and in the middle of each part.
         let pieces = pieces(bytes);
-        let piece = (bytes / pieces).next_multiple_of(8);
+        self.gather(pieces, (bytes / pieces).next_multiple_of(8))
+    }
+
+    /// So many pieces of `piece` bytes each, back to back: on boundaries of all element sizes, and in the middle of each part.
+    fn gather(&self, pieces: u64, piece: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
         let part = self.len / pieces;
         for number in 0..pieces {
             let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
@@ -91,18 +95,18 @@ impl<'a> DataSample<'a> {
         Ok(out)
     }
 
-    /// What it is like, by a few pages of it; `None` for less than a page.
+    /// What it is like, by a few pages of it, with pieces for trials where there is much; `None` for less than a page.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn likeness(&self) -> io::Result<Option<Likeness>> {
-        let like = Likeness::of_pages(&self.spread(Likeness::SAMPLE_BYTES)?);
-        match (like, self.total) {
-            (Some(like), Some(total)) if total >= Likeness::LEAST_SAMPLED_BYTES => {
-                Ok(Some(like.with(Sample::new(&self.spread(Sample::BYTES as u64)?, total))))
-            }
-            (like, _) => Ok(like),
-        }
+        let like = match self.source {
+            Source::Bytes(data) => Likeness::of(data),
+            Source::File(_) => Likeness::of(&self.spread(Likeness::SAMPLE_BYTES)?),
+        };
+        let Some(total) = self.total.filter(|total| *total >= Sample::LEAST_BYTES) else { return Ok(like) };
+        let sample = Sample::new(&self.gather(Sample::PIECES, Sample::PIECE_BYTES)?, total);
+        Ok(like.map(|like| like.with(sample)))
     }
 
     /// `bytes` in a row, from the middle.
@@ -153,13 +157,18 @@ mod tests {
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
         assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
         assert!(all.likeness().expect("in memory").is_some_and(|l| l.sample().is_none()));
-        let data = data.repeat(5);
-        let read = DataSample::of(&data).likeness().expect("in memory").expect("enough of it");
-        let told = Likeness::of(&data).expect("enough of it");
-        for like in [read, told] {
-            let sample = like.sample().expect("much data");
-            assert_eq!(sample.pieces().map(<[u8]>::len).sum::<usize>(), Sample::BYTES);
-            assert!((sample.share() - Sample::BYTES as f64 / data.len() as f64).abs() < 1e-9);
-        }
+        let data = data.repeat(9);
+        let path = std::env::temp_dir().join(format!("clipsmaster-sample-{}", std::process::id()));
+        std::fs::write(&path, &data).expect("a file");
+        let file = File::open(&path).expect("a file");
+        std::fs::remove_file(&path).expect("a file");
+        let read = DataSample::of_file(&file).expect("a length").likeness().expect("a file");
+        let told = DataSample::of(&data).likeness().expect("in memory");
+        let sample = |like: &Option<Likeness>| like.as_ref().and_then(|l| l.sample().cloned()).expect("much");
+        assert_eq!(sample(&read), sample(&told));
+        let pieces = sample(&read);
+        assert!(pieces.pieces().map(|p| p.len() as u64).eq([Sample::PIECE_BYTES; Sample::PIECES as usize]));
+        let bytes = Sample::PIECES * Sample::PIECE_BYTES;
+        assert!((pieces.share() - bytes as f64 / data.len() as f64).abs() < 1e-9);
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::{
     data::{
-        Data, Known, Room, Scratch, compressed, filled_bytes, metadata_to_python, run, run_beside, to_python,
-        written,
+        Data, Known, Room, Scratch, filled_bytes, metadata_to_python, run, run_beside, to_python, written,
     },
     errors::{raise, raise_decompressing},
     process::host,
@@ -112,9 +111,16 @@ pub(crate) fn compress_with<'py>(
     compressor: impl FnOnce(&[u8]) -> Result<Arc<Compressor>> + Send + 'static,
 ) -> PyResult<Compressed<'py>> {
     let checksum = if checksum { Checksum::Own } else { Checksum::Callers };
-    compressed(py, data, move |data, Scratch { out, metadata }| {
-        compressor(data)?.compress_again(checksum, data, out, metadata)
-    })
+    let mut scratch = Scratch::take();
+    let compress = move |data: &[u8]| {
+        compressor(data)?.compress_again(checksum, data, &mut scratch.out, &mut scratch.metadata)?;
+        Ok(scratch)
+    };
+    let scratch = run(py, data, compress, raise)?;
+    let bytes = PyBytes::new(py, &scratch.out[..scratch.metadata.compressed_size as usize]);
+    let metadata = metadata_to_python(py, &scratch.metadata);
+    scratch.keep();
+    Ok((bytes, metadata?))
 }
 
 /// Compresses `data` by `compress`, which answers a buffer of its own.

@@ -50,11 +50,8 @@ impl Compressor {
         hardware: Option<String>,
         implementation: Option<String>,
     ) -> PyResult<Self> {
-        let host = host(py)?;
-        let request = Request { hardware, implementation, ..Request::new(algorithm) };
         // The default is one of zstd's.
-        let level = level.filter(|_| host.has_levels(&request.algorithm));
-        let request = Request { level, ..request };
+        let request = Request { hardware, implementation, ..host(py)?.request_at(algorithm, level) };
         let opened = Self::open(py, &request)?;
         Ok(Self { request, opened, generation: generation() })
     }

@@ -2,10 +2,7 @@
 
 #![expect(unsafe_code, reason = "memory of Python objects, as CPython's documentation promises it")]
 
-use crate::{
-    calls::Compressed,
-    errors::{IntegrityError, raise, raise_decompressing},
-};
+use crate::errors::{IntegrityError, raise_decompressing};
 use clipsmaster_host::{Metadata, Result};
 use pyo3::{
     exceptions::{PyMemoryError, PyTypeError, PyValueError},
@@ -180,22 +177,17 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Compresses `data` by `compress`, into what this thread keeps for that.
-pub(crate) fn compressed<'py>(
-    py: Python<'py>,
-    data: Data,
-    compress: impl FnOnce(&[u8], &mut Scratch) -> Result<()> + Send + 'static,
-) -> PyResult<Compressed<'py>> {
-    // Taken: a codec written in Python may call the package again.
-    let mut scratch = SCRATCH.take();
-    let work = move |data: &[u8]| compress(data, &mut scratch).map(|()| scratch);
-    let scratch = run(py, data, work, raise)?;
-    let bytes = PyBytes::new(py, &scratch.out[..scratch.metadata.compressed_size as usize]);
-    let metadata = metadata_to_python(py, &scratch.metadata);
-    if scratch.out.capacity() <= KEPT_BYTES {
-        SCRATCH.set(scratch);
+impl Scratch {
+    /// What this thread has kept, and has no more: a codec written in Python may call the package again.
+    pub(crate) fn take() -> Self {
+        SCRATCH.take()
     }
-    Ok((bytes, metadata?))
+
+    pub(crate) fn keep(self) {
+        if self.out.capacity() <= KEPT_BYTES {
+            SCRATCH.set(self);
+        }
+    }
 }
 
 /// A `bytes` object that is being written, by one thread.

@@ -215,7 +215,13 @@ impl<'a> Contest<'a> {
     }
 
     fn run(&self, sample: &Sample, bytes: usize, pieces: &[&[u8]], regret: &mut Regret) -> Result<()> {
-        let like = Request::new(&self.algorithm).bytes(bytes as u64).like(&sample.data);
+        let of_any_size = Request::new(&self.algorithm).bytes(bytes as u64);
+        // Large pieces are chunks of a file, on which close calls are settled; small ones come alone.
+        let like = if bytes as u64 >= selection::DEFAULT_BYTES {
+            of_any_size.like(&sample.data)
+        } else {
+            Request { likeness: Likeness::of(&sample.data), ..of_any_size }
+        };
         let request = |level: i32| like.clone().level(level);
         let mut rankings = Vec::new();
         for level in &self.levels {
@@ -269,14 +275,8 @@ impl<'a> Contest<'a> {
         ranking: &Ranking,
         runs: &Runs<'_>,
     ) -> Option<RoundCell> {
-        // For files, a trial on the data may change what the ranking says.
-        let is_of_file = request.size() >= selection::DEFAULT_BYTES;
-        let opened = if is_of_file { Some(self.host.compressor(request).ok()?) } else { None };
-        let first = ranking.ranked.first()?;
-        let choice = match &opened {
-            Some(opened) => runs.find(opened.implementation(), opened.level())?,
-            None => runs.find(&first.implementation, first.level)?,
-        };
+        let opened = self.host.compressor(request).ok()?;
+        let choice = runs.find(opened.implementation(), opened.level())?;
         let asked = runs.find(&self.reference, level).and_then(|i| runs.ratio(i))?;
         let share = |i: usize| {
             let pair = &runs.pairs()[i];

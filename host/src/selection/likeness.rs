@@ -25,7 +25,7 @@ pub struct Likeness {
     sample: Option<Sample>,
 }
 
-/// Pieces from all over some data.
+/// Pieces from all over much data.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Sample {
     bytes: Arc<[u8]>,
@@ -33,23 +33,19 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Bytes of one, in all: pieces that are longer than the window of gzip, which takes longest once it is full.
-    pub(crate) const BYTES: usize = 256 << 10;
-    const PIECES: usize = 4;
+    pub(crate) const PIECES: u64 = 4;
+    /// Longer than the window of gzip, which takes longest once it is full.
+    pub(crate) const PIECE_BYTES: u64 = 64 << 10;
+    /// Less data is never worth trials of two.
+    pub(crate) const LEAST_BYTES: u64 = 8 << 20;
 
-    /// The pieces, `bytes` in all, of `of_bytes` bytes of data.
+    /// The pieces, back to back, of `of_bytes` bytes of data.
     pub(crate) fn new(bytes: &[u8], of_bytes: u64) -> Self {
         Self { bytes: bytes.into(), of_bytes }
     }
 
-    fn of(data: &[u8]) -> Self {
-        let (piece, stride) = (Self::BYTES / Self::PIECES, data.len() / Self::PIECES);
-        let pieces = (0..Self::PIECES).map(|number| &data[number * stride..][..piece]);
-        Self::new(&pieces.collect::<Vec<_>>().concat(), data.len() as u64)
-    }
-
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks(Self::BYTES / Self::PIECES)
+        self.bytes.chunks(Self::PIECE_BYTES as usize)
     }
 
     /// Its share of the data.
@@ -68,18 +64,8 @@ impl Likeness {
     /// As many bytes, of all over the data, are looked at.
     pub const SAMPLE_BYTES: u64 = (PAGE_BYTES * MAX_PAGES) as u64;
 
-    /// Data of so many bytes is worth a sample.
-    pub(crate) const LEAST_SAMPLED_BYTES: u64 = 4 << 20;
-
     /// Of `data` of which four pages at most are looked at; `None` for less than a page (4 KiB).
     pub fn of(data: &[u8]) -> Option<Self> {
-        let like = Self::of_pages(data)?;
-        let is_worth = data.len() as u64 >= Self::LEAST_SAMPLED_BYTES;
-        Some(if is_worth { like.with(Sample::of(data)) } else { like })
-    }
-
-    /// As [`of`](Self::of), for pages of something longer.
-    pub(crate) fn of_pages(data: &[u8]) -> Option<Self> {
         let features = Features::of(data)?;
         let distances: Vec<f64> = KINDS.iter().map(|kind| features.squared_distance(*kind)).collect();
         // Relative to the nearest, which then counts however far it is.

@@ -11,7 +11,7 @@ pub use likeness::Likeness;
 pub use predict::Profile;
 
 use crate::{
-    algorithm,
+    DataSample, algorithm,
     registry::report::{Cell, CodecInfo},
 };
 use serde::Serialize;
@@ -103,11 +103,12 @@ impl Request {
     /// Sets what the data is like, by a look at `data`: all of it, or its beginning.
     #[must_use]
     pub fn like(mut self, data: &[u8]) -> Self {
-        self.likeness = Likeness::of(data);
+        // What is in memory can be read.
+        self.likeness = DataSample::of(data).likeness().ok().flatten();
         self
     }
 
-    pub(crate) fn size(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.bytes.unwrap_or(DEFAULT_BYTES)
     }
 }

@@ -9,22 +9,31 @@ use crate::{
     filter::planes,
     pipeline::{default_chunk_bytes, threads},
     registry::report::CodecInfo,
-    sample::{PIECE_BYTES, longest, pieces},
+    sample::longest,
     selection::auto::{
         self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
     },
 };
-use std::{ops::Range, sync::Arc, thread};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+    thread,
+};
 
 /// Fewer bytes are not worth a trial.
 const LEAST_BYTES: usize = 512;
-/// Bytes of a sample without [`Places::looks_random`] order: what a first trial must leave of it, for more to be tried.
+/// What a codec that finds repetitions leaves at most of data that has any to speak of.
 const HARDLY_SMALLER: f64 = 0.99;
 /// What the first codec that counts bytes must leave at most, for slower ones to be able to save what [`Objective::Speed`] asks.
 const HOPELESS: f64 = 0.97;
 /// What share of a sample, as a divisor, warms a codec up.
 const WARM_UP: usize = 4;
-/// Slower than the best by this factor on the first pieces of the sample: not worth trying the rest.
+/// A race is run in blocks of so many bytes: in shorter ones counts what some codecs do once in a block, as it does not in the whole.
+const BLOCK_BYTES: usize = 128 << 10;
+/// What a racer starts with, of at least so many bytes, is not timed.
+const RACE_WARM_UP_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
+const LEAST_RACE_BYTES: usize = 32 << 10;
+/// Slower than the best by this factor on the first blocks: not worth trying the rest.
 const CLEARLY_SLOWER: f64 = 1.25;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
@@ -202,7 +211,9 @@ impl<'a> Chooser<'a> {
     fn compressor(&self, rung: &Rung) -> Option<Compressor> {
         let hardware = self.wanted.hardware.clone();
         let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
-        self.host.compressor(&request).ok()
+        let compressor = self.host.compressor(&request).ok()?;
+        let chunk = default_chunk_bytes(&rung.algorithm, rung.level) as u64;
+        Some(compressor.for_samples_of(chunk.min(self.total)))
     }
 
     /// Tries `rung`; what cannot be tried is no candidate.
@@ -262,35 +273,39 @@ impl<'a> Chooser<'a> {
         let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
         let mut best: Option<(Rung, Vec<f64>)> = None;
         let scout = self.scout();
+        let mut lacks_repeats = false;
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
                 return;
             }
             // Levels come fastest first.
             let mut tried = self.trials.iter().chain(&self.eliminated);
-            if tried.any(|t| t.algorithm == rung.algorithm && fits(t)) {
+            let is_served = tried.any(|t| t.algorithm == rung.algorithm && fits(t));
+            if is_served || lacks_repeats && rung.only_finds_repeats() {
                 continue;
             }
-            let mut least = f64::INFINITY;
+            let mut least: Option<f64> = None;
             for filter in filters {
                 let of_best = best.as_ref().map_or(&[][..], |(_, seconds)| seconds);
                 let Some((trial, seconds)) = self.race(&rung, *filter, data, of_best) else { continue };
-                least = least.min(trial.left());
+                least = Some(least.map_or(trial.left(), |least| least.min(trial.left())));
                 let is_slower = seconds.iter().sum::<f64>() >= of_best.iter().sum();
                 if fits(&trial) && (of_best.is_empty() || !is_slower) {
                     best = Some((rung.clone(), seconds));
                 }
                 self.trials.push(trial);
             }
+            let Some(least) = least else { continue };
+            lacks_repeats |= rung.only_finds_repeats() && least > HARDLY_SMALLER;
             if scout.as_ref() == Some(&rung) && best.is_none() && least > HOPELESS && self.may_store {
                 return;
             }
         }
     }
 
-    /// A trial of `rung` piece by piece, and what each took; nothing where it is clearly slower than the best, whose pieces took
-    /// `of_best`. The first piece is a warm-up, and no piece comes twice: in data that comes again a processor foresees the branches,
-    /// which some codecs gain far more by than others. Where there is too little for pieces, all of it is one.
+    /// A trial of `rung` block by block, and what each took; nothing where it is clearly slower than the best, whose blocks took
+    /// `of_best`. No bytes come twice: in data that comes again a processor foresees the branches, which some codecs gain far more by than
+    /// others. Where there is too little for that, all of it is one block.
     fn race(
         &mut self,
         rung: &Rung,
@@ -298,19 +313,18 @@ impl<'a> Chooser<'a> {
         data: &[u8],
         of_best: &[f64],
     ) -> Option<(Trial, Vec<f64>)> {
-        if data.len() < PIECE_BYTES as usize {
+        if data.len() < LEAST_RACE_BYTES {
             let trial = self.trial(rung, filter, data, true)?;
             let seconds = vec![trial.compress_s];
             return Some((trial, seconds));
         }
         let mut all: Option<Trial> = None;
         let mut seconds = Vec::new();
-        let piece_bytes = data.len().div_ceil(pieces(data.len() as u64) as usize).next_multiple_of(8);
-        for (number, piece) in data.chunks(piece_bytes).enumerate() {
-            let one = self.trial(rung, filter, piece, false)?;
-            if number == 0 {
-                continue;
-            }
+        let (least, most) = RACE_WARM_UP_BYTES.into_inner();
+        let (warm_up, timed) = data.split_at((data.len() / 8).clamp(least, most) / 8 * 8);
+        self.trial(rung, filter, warm_up, false)?;
+        for block in timed.chunks(BLOCK_BYTES) {
+            let one = self.trial(rung, filter, block, false)?;
             seconds.push(one.compress_s);
             let trial = match all.take() {
                 None => one,

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, algorithm, buffer, is_container, registry::Entry, selection::Ranked, sync::lock};
 use clipsmaster_plugin_api::{
-    self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM,
+    self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM, WHOLE_BYTES,
     abi::import::{self, Batch, Instance, StreamDecoder},
 };
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,13 @@ impl Compressor {
     pub(crate) fn new(algorithm: String, encoders: Vec<Link>, decoders: Vec<Link>) -> Self {
         let (encoders, decoders) = (Chain::new(encoders, false), Chain::new(decoders, true));
         Self { algorithm, encoders, decoders }
+    }
+
+    /// For samples of `bytes` bytes: codecs that would set themselves up otherwise for so much do so for them.
+    #[must_use]
+    pub(crate) fn for_samples_of(mut self, bytes: u64) -> Self {
+        self.encoders.links.iter_mut().for_each(|link| link.whole_bytes = Some(bytes));
+        self
     }
 
     /// Algorithm of the frames.
@@ -522,6 +529,8 @@ pub(crate) struct Link {
     entry: Arc<Entry>,
     index: usize,
     can_skip_checksum: bool,
+    /// What comes is a sample of so many bytes.
+    whole_bytes: Option<u64>,
     predicted_s: Option<f64>,
     /// Instances; those that skip checksums are the second.
     idle: [Mutex<Vec<Instance>>; 2],
@@ -536,14 +545,14 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     pub(crate) fn new(ranked: &Ranked, entry: Arc<Entry>, index: usize) -> Self {
-        let options = &entry.report.codecs[index].info.options;
-        let can_skip_checksum = options.iter().any(|(name, ..)| name == SKIP_CHECKSUM);
+        let can_skip_checksum = entry.report.codecs[index].info.has_option(SKIP_CHECKSUM);
         Self {
             id: ranked.implementation.clone(),
             level: ranked.level,
             entry,
             index,
             can_skip_checksum,
+            whole_bytes: None,
             predicted_s: ranked.predicted_s,
             idle: Default::default(),
             batch: OnceLock::new(),
@@ -640,6 +649,9 @@ impl Link {
         let mut options = Options::default();
         if skips_checksum {
             options.set(SKIP_CHECKSUM, 1);
+        }
+        if let Some(bytes) = self.whole_bytes.filter(|_| self.info().has_option(WHOLE_BYTES)) {
+            options.set(WHOLE_BYTES, i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         self.codec()?.open(self.level, &options)
     }

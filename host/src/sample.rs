@@ -7,8 +7,8 @@ use crate::{
 use std::{fs::File, io, ops::RangeInclusive, os::unix::fs::FileExt};
 
 /// Pieces of a sample, spread over the data, are of about so many bytes, and so many.
-pub(crate) const PIECE_BYTES: u64 = 32 << 10;
-const PIECES: RangeInclusive<u64> = 4..=16;
+const PIECE_BYTES: u64 = 32 << 10;
+const PIECES: RangeInclusive<u64> = 3..=8;
 
 /// Data to choose for: bytes in memory, a file, or the first bytes of a pipe.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +130,7 @@ impl<'a> DataSample<'a> {
 }
 
 /// Pieces of a sample of `bytes`.
-pub(crate) fn pieces(bytes: u64) -> u64 {
+fn pieces(bytes: u64) -> u64 {
     (bytes / PIECE_BYTES).clamp(*PIECES.start(), *PIECES.end())
 }
 
@@ -150,8 +150,8 @@ mod tests {
     fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
         let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
         let all = DataSample::of(&data);
-        let pieces = all.spread(64 << 10).expect("in memory");
-        assert_eq!(pieces.len(), 64 << 10);
+        let pieces = all.spread(96 << 10).expect("in memory");
+        assert_eq!(pieces.len(), 96 << 10);
         assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
         assert_eq!(all.spread(2 << 20).expect("in memory"), data);
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);

@@ -64,6 +64,11 @@ impl Options {
         self.values.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
     }
 
+    /// How many bytes what is compressed is a sample of, where it is one ([`WHOLE_BYTES`](crate::WHOLE_BYTES)).
+    pub fn whole_bytes(&self) -> Option<u64> {
+        self.get(crate::WHOLE_BYTES).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0)
+    }
+
     /// Whether checksums of content are left to the caller ([`SKIP_CHECKSUM`](crate::SKIP_CHECKSUM)).
     pub fn skips_checksum(&self) -> bool {
         self.get(crate::SKIP_CHECKSUM) == Some(1)

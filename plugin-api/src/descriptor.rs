@@ -108,7 +108,18 @@ pub struct OptionSpec {
 /// ever. For codecs whose checksum takes a part of the time that counts.
 pub const SKIP_CHECKSUM: &str = "skip_checksum";
 
+/// Name of the option that says how many bytes that is a part of which comes to [`Codec::compress`](crate::Codec::compress): a sample,
+/// by which the caller learns how the whole would do. For codecs that set themselves up otherwise for little than for much; what comes out
+/// is a frame as ever.
+pub const WHOLE_BYTES: &str = "whole_bytes";
+
 impl OptionSpec {
+    /// The option [`WHOLE_BYTES`].
+    pub const fn whole_bytes() -> Self {
+        let help = "bytes that what is compressed is a sample of; 0 where it is all there is";
+        Self::new(WHOLE_BYTES, 0, i64::MAX, 0, help)
+    }
+
     /// The option [`SKIP_CHECKSUM`].
     pub const fn skip_checksum() -> Self {
         Self::new(SKIP_CHECKSUM, 0, 1, 0, "whether checksums of content are left to the caller, who has one")

@@ -78,6 +78,7 @@
 //! - [`Codec::BATCH`]: a device that one chunk does not fill gets several in one call.
 //! - [`OptionSpec::skip_checksum`]: the host mostly compares what comes out by a checksum of its own, and need not wait for the
 //!   frame's.
+//! - [`OptionSpec::whole_bytes`]: a codec that works otherwise on little data than on much is judged by samples as it does on much.
 //! - [`Codec::scratch_bytes`]: lets the host fit the number of workers to its memory limit.
 //!
 //! # Traps
@@ -110,7 +111,9 @@ pub mod abi;
 
 pub use abi_stable;
 pub use codec::{BatchItem, Codec, Decoder, DecoderLimits, Input, Options, Unavailable, read_to_end_into};
-pub use descriptor::{Descriptor, Levels, Manifest, OptionSpec, SKIP_CHECKSUM, Threads, hardware};
+pub use descriptor::{
+    Descriptor, Levels, Manifest, OptionSpec, SKIP_CHECKSUM, Threads, WHOLE_BYTES, hardware,
+};
 pub use error::{Error, ErrorKind, Result, Status};
 #[doc(hidden)]
 pub use export::private as __private;

@@ -5,11 +5,11 @@ mod support;
 
 use clipsmaster_host::Host;
 use clipsmaster_plugin_api::{
-    Options,
+    Options, WHOLE_BYTES,
     abi::{STREAM, StreamRef, import::Plugin},
 };
 use clipsmaster_tests::counter::{COUNTER, CounterRef};
-use support::{Scratch, built, line_of};
+use support::{Scratch, built, line_of, text};
 
 fn load(name: &str) -> Plugin {
     clipsmaster_tests::load(built().library(name)).expect("a plugin")
@@ -29,6 +29,26 @@ fn an_extension_that_both_sides_know_works() {
     assert_eq!(calls() - before, 3);
     let stream = plugin.extension::<StreamRef>(STREAM).expect("same layout");
     assert!(stream.is_some(), "the standard extensions are there beside it");
+}
+
+#[test]
+fn zstd_works_on_a_sample_as_on_the_whole() {
+    let plugin = load("zstd");
+    let codec = plugin.codec(0).expect("a codec");
+    let text = text(20_000);
+    for level in [-7, 1, 9] {
+        let frame_of = |whole_bytes: Option<usize>| {
+            let mut options = Options::default();
+            whole_bytes.into_iter().for_each(|bytes| options.set(WHOLE_BYTES, bytes as i64));
+            let mut frame = vec![0; 30_000];
+            let len =
+                codec.open(level, &options).expect("open").compress(&text, &mut frame).expect("compress");
+            frame.truncate(len);
+            frame
+        };
+        assert_eq!(frame_of(Some(text.len())), frame_of(None), "level {level}: it is the whole");
+        assert_ne!(frame_of(Some(64 << 20)), frame_of(None), "level {level}");
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 mod support;
 
 use clipsmaster_host::{
-    Error, Host, MEMCPY, Objective, Request, StudyData, StudyPlan,
+    DataSample, Error, Host, MEMCPY, Objective, Request, StudyData, StudyPlan, Wanted,
     pipeline::{self, CompressOptions},
 };
-use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
+use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, OptionSpec, Options, Result};
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
@@ -34,7 +34,7 @@ impl<const KEY: u8> Codec for Xor<KEY> {
         let len = self.compress_bound(src.len());
         let (header, body) =
             dst.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?.split_at_mut(HEADER_BYTES);
-        header.copy_from_slice(&(src.len() as u64).to_le_bytes());
+        header.copy_from_slice(&(src.len() as u64).to_be_bytes());
         body.iter_mut().zip(src).for_each(|(to, from)| *to = from ^ KEY);
         Ok(len)
     }
@@ -43,7 +43,7 @@ impl<const KEY: u8> Codec for Xor<KEY> {
         let mut filled = 0;
         while !src.is_empty() {
             let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
-            let len = usize::try_from(u64::from_le_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
+            let len = usize::try_from(u64::from_be_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
             let (body, rest) = rest.split_at_checked(len).ok_or(ErrorKind::Truncated)?;
             let dst = dst.get_mut(filled..filled + len).ok_or(ErrorKind::DestinationTooSmall)?;
             dst.iter_mut().zip(body).for_each(|(to, from)| *to = from ^ 0x5a);
@@ -221,6 +221,52 @@ fn what_gives_other_bytes_back_has_no_row_and_is_told() {
     assert!(why.starts_with("turncoat/cpu/own level 0: other bytes came back"), "{why}");
     let best = host.get_recommended_algorithm(&text(50_000), Objective::Ratio).expect("a recommendation");
     assert_eq!((best.algorithm.as_str(), best.implementation), ("store", None), "nothing else is installed");
+}
+
+/// How much the last instance that was told so works on samples of.
+static SAMPLES_OF: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes the option [`WHOLE_BYTES`].
+struct Sampled(Xor<0x5a>);
+
+impl Codec for Sampled {
+    const DESCRIPTOR: Descriptor =
+        Descriptor::new("sampled", "own").file("sampled", &[0; 4]).options(&[OptionSpec::whole_bytes()]);
+
+    fn open(level: i32, options: &Options) -> Result<Self> {
+        SAMPLES_OF.store(options.whole_bytes().unwrap_or_default() as usize, Ordering::Relaxed);
+        Xor::open(level, options).map(Self)
+    }
+
+    fn compress_bound(&self, len: usize) -> usize {
+        self.0.compress_bound(len)
+    }
+
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        self.0.compress(src, dst)
+    }
+
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        self.0.decompress(src, dst)
+    }
+}
+
+#[test]
+fn a_codec_on_trial_knows_what_it_sees_samples_of() {
+    let s = Scratch::new();
+    let host = Host::open(s.config()).expect("a host");
+    host.register::<Sampled>("sampled", "1").expect("it is good");
+    let wanted = Wanted {
+        objective: Objective::Speed,
+        algorithm: Some("sampled".into()),
+        may_store: false,
+        ..Wanted::default()
+    };
+    let data = text(600_000);
+    host.choose_for(&DataSample::of(&data), &wanted).expect("a choice");
+    assert_eq!(SAMPLES_OF.load(Ordering::Relaxed), data.len());
+    host.compress_data(&data, "sampled").expect("compress");
+    assert_eq!(SAMPLES_OF.load(Ordering::Relaxed), 0, "it is all there is");
 }
 
 #[test]

@@ -154,6 +154,11 @@ fn one() -> usize {
 }
 
 impl CodecInfo {
+    /// Whether it takes the option `name`.
+    pub(crate) fn has_option(&self, name: &str) -> bool {
+        self.options.iter().any(|(known, ..)| known == name)
+    }
+
     /// Reads the descriptor of a loaded codec.
     pub fn new(codec: &api::abi::import::Codec) -> Self {
         let d = codec.descriptor();

@@ -84,6 +84,14 @@ pub struct Rung {
     pub expected_mb_s: f64,
 }
 
+impl Rung {
+    /// Whether it writes bytes that it finds no repetition for as they are. Those of zstd do at levels below 1
+    /// (`ZSTD_literalsCompressionIsDisabled`).
+    pub fn only_finds_repeats(&self) -> bool {
+        matches!((&*self.algorithm, self.level), ("snappy" | "lz4", _) | ("zstd", ..0))
+    }
+}
+
 /// What is known about the levels of an installed algorithm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Levels {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::benchmark::data::Kind;
 use clipsmaster_plugin_api::{
-    ErrorKind, Options, SKIP_CHECKSUM, Threads,
+    ErrorKind, Options, SKIP_CHECKSUM, Threads, WHOLE_BYTES,
     abi::import::{Codec, Instance},
 };
 use std::{
@@ -195,6 +195,21 @@ fn judge_cuts(s: &Subject, accepted: &[usize], len: usize) -> Finding {
         return passed();
     }
     Ok(Outcome::Note(format!("a frame of {len} bytes cut at {accepted:?} looks whole")))
+}
+
+/// What an instance makes of samples is read as ever, however much they are said to be of.
+pub(super) fn samples(s: &Subject) -> Finding {
+    for whole_bytes in [1, 1 << 20, i64::MAX] {
+        let mut options = Options::default();
+        options.set(WHOLE_BYTES, whole_bytes);
+        let mut instance =
+            s.codec.open(s.default_level(), &options).map_err(unexpected("open for samples"))?;
+        for data in [Kind::Text.generate(0), Kind::Text.generate(70_000), Kind::Random.generate(5000)] {
+            let frame = compress(&mut instance, &data)?;
+            expect(&mut s.open()?, &frame, &data, "a sample")?;
+        }
+    }
+    passed()
 }
 
 /// What an instance that leaves checksums of content to the caller still has to do.

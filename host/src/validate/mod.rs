@@ -13,7 +13,7 @@ pub use outcome::{CaseResult, Outcome};
 
 use crate::benchmark::data::Kind;
 use clipsmaster_plugin_api::{
-    Error, ErrorKind, Options, SKIP_CHECKSUM,
+    Error, ErrorKind, Options, SKIP_CHECKSUM, WHOLE_BYTES,
     abi::import::{Codec, Instance},
 };
 
@@ -45,6 +45,9 @@ pub(crate) fn conform(codec: Codec, peers: &[(String, Codec)], send: &mut dyn Fn
     run("flipped bits", &mut || cases::flipped_bits(&subject));
     if subject.has_option(SKIP_CHECKSUM) {
         run("checksums left to the caller", &mut || cases::without_checksums(&subject));
+    }
+    if subject.has_option(WHOLE_BYTES) {
+        run("samples of more", &mut || cases::samples(&subject));
     }
     run("random bytes to decompress", &mut || cases::garbage(&subject));
     run("stream decoder", &mut || cases::stream(&subject));

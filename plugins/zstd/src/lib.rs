@@ -1,8 +1,9 @@
 //! `zstd`: Zstandard through the C library.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod decoder;
+mod tables;
 
 use clipsmaster_plugin_api::{
     Codec, Decoder, Descriptor, Error, ErrorKind, OptionSpec, Options, Result, export_plugin,
@@ -35,12 +36,16 @@ impl Codec for Zstd {
                 "largest distance of a match, as a power of two of bytes, 10 to 27; 0 leaves it to the level",
             ),
             OptionSpec::skip_checksum(),
+            OptionSpec::whole_bytes(),
         ]);
     const DECODER: Option<Decoder> = Some(decoder::open);
 
     fn open(level: i32, options: &Options) -> Result<Self> {
         let mut compressor = Compressor::new(level).map_err(zstd_error)?;
         compressor.include_checksum(!options.skips_checksum()).map_err(zstd_error)?;
+        if let Some(bytes) = options.whole_bytes() {
+            tables::set(&mut compressor, level, bytes).map_err(zstd_error)?;
+        }
         match options.get("window_log").unwrap_or(0) {
             0 => {}
             log if log < MIN_WINDOW_LOG => {

@@ -2,7 +2,10 @@
 
 use crate::{
     Likeness,
-    selection::{auto::Objective, likeness::Sample},
+    selection::{
+        auto::Objective,
+        likeness::{PAGE_BYTES, Sample, page_count},
+    },
 };
 use std::{fs::File, io, ops::RangeInclusive, os::unix::fs::FileExt};
 
@@ -87,7 +90,7 @@ impl<'a> DataSample<'a> {
     /// So many pieces of `piece` bytes each, back to back: on boundaries of all element sizes, and in the middle of each part.
     fn gather(&self, pieces: u64, piece: u64) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        let part = self.len / pieces;
+        let part = self.len.checked_div(pieces).unwrap_or_default();
         for number in 0..pieces {
             let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
             self.read(at, piece, &mut out)?;
@@ -102,7 +105,7 @@ impl<'a> DataSample<'a> {
     pub fn likeness(&self) -> io::Result<Option<Likeness>> {
         let like = match self.source {
             Source::Bytes(data) => Likeness::of(data),
-            Source::File(_) => Likeness::of(&self.spread(Likeness::SAMPLE_BYTES)?),
+            Source::File(_) => Likeness::of_pages(&self.gather(page_count(self.len), PAGE_BYTES as u64)?),
         };
         let Some(total) = self.total.filter(|total| *total >= Sample::LEAST_BYTES) else { return Ok(like) };
         let sample = Sample::new(&self.gather(Sample::PIECES, Sample::PIECE_BYTES)?, total);
@@ -157,6 +160,8 @@ mod tests {
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
         assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
         assert!(all.likeness().expect("in memory").is_some_and(|l| l.sample().is_none()));
+        let empty = File::open("/dev/null").expect("a file");
+        assert!(DataSample::of_file(&empty).expect("a length").likeness().expect("a file").is_none());
         let data = data.repeat(9);
         let path = std::env::temp_dir().join(format!("clipsmaster-sample-{}", std::process::id()));
         std::fs::write(&path, &data).expect("a file");

@@ -5,12 +5,13 @@
 
 use super::auto::bits;
 use crate::benchmark::data::Kind;
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 /// Bytes of one page that is looked at.
-const PAGE_BYTES: usize = 4 << 10;
-/// Pages at most, spread over the data.
-const MAX_PAGES: usize = 4;
+pub(crate) const PAGE_BYTES: usize = 4 << 10;
+/// Pages at most, spread over the data: one for each so many bytes, so that looking takes a small share of what compressing does.
+const MAX_PAGES: RangeInclusive<usize> = 4..=16;
+const BYTES_PER_PAGE: usize = 512 << 10;
 /// Distance in [`Features`] at which a kind's weight has fallen to 61 %.
 const NEARNESS: f64 = 0.1;
 /// How much more a difference in entropy counts than one in repetition.
@@ -61,17 +62,38 @@ impl fmt::Debug for Sample {
 }
 
 impl Likeness {
-    /// As many bytes, of all over the data, are looked at.
-    pub const SAMPLE_BYTES: u64 = (PAGE_BYTES * MAX_PAGES) as u64;
+    /// So many bytes of the beginning of a pipe are worth reading before they are looked at.
+    pub const HEAD_BYTES: usize = PAGE_BYTES * *MAX_PAGES.start();
 
-    /// Of `data` of which four pages at most are looked at; `None` for less than a page (4 KiB).
+    /// Of `data`, of which 4 to 16 pages at most are looked at; `None` for less than a page (4 KiB).
     pub fn of(data: &[u8]) -> Option<Self> {
-        let features = Features::of(data)?;
+        Self::of_parts(pages(data))
+    }
+
+    /// Of pages from all over the data, back to back.
+    pub(crate) fn of_pages(pages: &[u8]) -> Option<Self> {
+        Self::of_parts(pages.chunks_exact(PAGE_BYTES))
+    }
+
+    /// Each by itself: half text and half weights are between them like an image, which neither is.
+    fn of_parts<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut sum: Option<Vec<f64>> = None;
+        for page in pages {
+            let weights = Self::of_features(Features::of_page(page)).weights;
+            match &mut sum {
+                Some(sum) => sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight),
+                None => sum = Some(weights),
+            }
+        }
+        sum.map(Self::weighted)
+    }
+
+    fn of_features(features: Features) -> Self {
         let distances: Vec<f64> = KINDS.iter().map(|kind| features.squared_distance(*kind)).collect();
         // Relative to the nearest, which then counts however far it is.
         let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
         let near = |d: &f64| (-(d - nearest) / (2.0 * NEARNESS * NEARNESS)).exp();
-        Some(Self::weighted(distances.iter().map(near).collect()))
+        Self::weighted(distances.iter().map(near).collect())
     }
 
     /// Of what a frame of `frame_bytes` holds that stands for `raw_bytes`: known only where it holds them as they are.
@@ -116,8 +138,21 @@ impl Likeness {
     }
 }
 
+/// Pages from the middle of each part of `data`, since what comes first is often a header.
+fn pages(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let pages = page_count(data.len() as u64) as usize;
+    let parts = data.chunks_exact(data.len().checked_div(pages).unwrap_or(PAGE_BYTES));
+    parts.take(pages).map(|part| &part[(part.len() - PAGE_BYTES) / 2..][..PAGE_BYTES])
+}
+
+/// How many pages of `len` bytes are looked at.
+pub(crate) fn page_count(len: u64) -> u64 {
+    let (least, most) = MAX_PAGES.into_inner();
+    (len / BYTES_PER_PAGE as u64).clamp(least as u64, most as u64).min(len / PAGE_BYTES as u64)
+}
+
 /// What is looked at.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Features {
     /// Entropy of single bytes (Shannon, order 0), over that of random ones.
     entropy: f64,
@@ -126,19 +161,15 @@ pub(crate) struct Features {
 }
 
 impl Features {
+    /// On average of the pages that are looked at.
     pub(crate) fn of(data: &[u8]) -> Option<Self> {
-        let pages = (data.len() / PAGE_BYTES).min(MAX_PAGES);
-        if pages == 0 {
-            return None;
-        }
-        let stride = data.len() / pages;
-        let mut sum = Self::default();
-        for page in 0..pages {
-            let page = &data[page * stride..][..PAGE_BYTES];
-            sum.entropy += entropy(page);
-            sum.repeated += repeated(page);
-        }
-        Some(Self { entropy: sum.entropy / pages as f64, repeated: sum.repeated / pages as f64 })
+        let all: Vec<Self> = pages(data).map(Self::of_page).collect();
+        let mean = |feature: fn(&Self) -> f64| all.iter().map(feature).sum::<f64>() / all.len() as f64;
+        (!all.is_empty()).then(|| Self { entropy: mean(|f| f.entropy), repeated: mean(|f| f.repeated) })
+    }
+
+    fn of_page(page: &[u8]) -> Self {
+        Self { entropy: entropy(page), repeated: repeated(page) }
     }
 
     fn squared_distance(self, other: Self) -> f64 {
@@ -193,7 +224,7 @@ mod tests {
     #[test]
     fn the_features_of_the_kinds_are_those_written_down() {
         for (kind, written) in Kind::ALL.iter().zip(KINDS) {
-            let features = Features::of(&kind.generate(PAGE_BYTES * MAX_PAGES)).expect("enough of it");
+            let features = Features::of(&kind.generate(Likeness::HEAD_BYTES)).expect("enough of it");
             let is_near = features.squared_distance(written) < 1e-7;
             assert!(is_near, "{kind:?}: {features:?}; change them with data::VERSION");
         }
@@ -208,6 +239,17 @@ mod tests {
                 assert!(likeness.weight(other.name()) <= own, "{kind:?}, {other:?}: {likeness:?}");
             }
             assert!((likeness.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_mixture_is_like_what_is_in_it() {
+        for (one, other) in [(Kind::Text, Kind::Random), (Kind::Binary, Kind::Floats)] {
+            let mixture = [one.unseen(1 << 20), other.unseen(1 << 20)].concat();
+            let likeness = Likeness::of(&mixture).expect("enough of it");
+            let weights = [one, other].map(|kind| likeness.weight(kind.name()));
+            assert!(weights.iter().all(|w| *w > 0.3), "{one:?}, {other:?}: {likeness:?}");
+            assert!(likeness.weight(Kind::Image.name()) < 0.1, "{one:?}, {other:?}: {likeness:?}");
         }
     }
 

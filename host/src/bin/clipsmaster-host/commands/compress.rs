@@ -101,7 +101,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
                 &chosen
             }
         };
-        let likeness = sampled(&mut input, Likeness::SAMPLE_BYTES as usize, |sample| {
+        let likeness = sampled(&mut input, Likeness::HEAD_BYTES, |sample| {
             sample.likeness().map_err(clipsmaster_host::Error::io("read", path))
         })?;
         let (request, options) = job(plan, likeness)?;

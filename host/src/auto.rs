@@ -373,9 +373,14 @@ impl<'a> Chooser<'a> {
         let rung = |t: &Trial| Rung { algorithm: t.algorithm.clone(), level: t.level, expected_mb_s: 0.0 };
         let jobs: Vec<(Rung, Filter)> = near.map(|t| (rung(t), t.filter)).collect();
         let finals = self.together(&jobs, data);
-        if !finals.is_empty() {
-            self.eliminated = std::mem::replace(&mut self.trials, finals);
+        if finals.is_empty() {
+            return;
         }
+        let is_part = (data.len() as u64) < self.total;
+        let is_outlooked = |t: &Trial| is_part && auto::is_outlooked(t, &finals, self.wanted.floors);
+        let (outlooked, best): (Vec<_>, Vec<_>) = finals.iter().cloned().partition(is_outlooked);
+        self.eliminated = std::mem::replace(&mut self.trials, best);
+        self.eliminated.extend(outlooked);
     }
 
     /// Does trials on all processors: for sizes, which do not depend on what else runs.

@@ -374,6 +374,13 @@ pub(super) fn bits(counts: &[u32; 256]) -> f64 {
     counts.iter().filter(|c| **c > 0).map(|c| -share(c) * share(c).log2()).sum()
 }
 
+/// Whether `trials` on a part of the data have one like `trial`, at a higher level, that does as well: on all of it, it looks farther back.
+pub fn is_outlooked(trial: &Trial, trials: &[Trial], floors: Floors) -> bool {
+    let same = |t: &&Trial| (&t.algorithm, t.filter) == (&trial.algorithm, trial.filter);
+    let higher = trials.iter().filter(same).filter(|t| t.level > trial.level && t.rejected(floors).is_none());
+    higher.into_iter().any(|t| t.left() <= trial.left() * (1.0 + AS_SMALL))
+}
+
 /// Chooses among `trials`; `store`, where it is allowed, is among them without a trial.
 ///
 /// # Errors
@@ -514,6 +521,17 @@ mod tests {
         assert_eq!(chosen(&[], Objective::Speed, Floors::default()), STORE);
         let only = choose(trials[..1].to_vec(), Objective::Speed, Floors::default(), false).expect("lz4");
         assert_eq!(only.algorithm, "lz4");
+    }
+
+    #[test]
+    fn of_levels_that_do_as_well_on_a_part_the_highest_goes_on() {
+        let at = |level, left| Trial { level, ..trial("lzma", 4.0, left, 99.0) };
+        let trials = [at(6, 0.25), at(9, 0.25), Trial { filter: Filter::Shuffle4, ..at(9, 0.20) }];
+        let none = Floors::default();
+        assert_eq!(trials.each_ref().map(|t| is_outlooked(t, &trials, none)), [true, false, false]);
+        let larger = [at(6, 0.25), Trial { memory_bytes: 1 << 40, ..at(9, 0.25) }, at(9, 0.26)];
+        let little = Floors { max_memory_bytes: Some(1 << 30), ..none };
+        assert!(!is_outlooked(&larger[0], &larger, little), "it takes too much memory, or leaves more");
     }
 
     #[test]

@@ -21,7 +21,9 @@ type Answer<T> = Result<T, Box<dyn std::error::Error>>;
 
 const ROUNDS: usize = 5;
 /// Pairs of the choice and each of those within a factor of the best.
-const PAIRS: usize = 21;
+const PAIRS: usize = 61;
+/// The same where each decompresses as well, which takes long.
+const PAIRS_BOTH_WAYS: usize = 21;
 const FINALIST: f64 = 1.3;
 
 /// Fixed candidates: algorithm and level.
@@ -98,10 +100,10 @@ fn processor_s() -> f64 {
 /// Compares the choice with all candidates; its share of the best one's merit.
 fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
     let data = fs::read(file)?;
-    let (candidates, rounds) = match objective {
-        Objective::Speed => (&FAST[..], ROUNDS),
-        Objective::Balanced => (&MIDDLE[..], ROUNDS),
-        _ => (&SMALL[..], 1),
+    let (candidates, rounds, pairs) = match objective {
+        Objective::Speed => (&FAST[..], ROUNDS, PAIRS),
+        Objective::Balanced => (&MIDDLE[..], ROUNDS, PAIRS_BOTH_WAYS),
+        _ => (&SMALL[..], 1, 0),
     };
     let sample = &data[data.len() / 4 / 8 * 8..][..(1 << 20).min(data.len() / 2)];
     let filters: Vec<Filter> = [Filter::None].into_iter().chain(Places::of(sample).typed()).collect();
@@ -124,12 +126,12 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
     let mut share = if best.is_finite() { f64::INFINITY } else { 1.0 };
     let near = |r: &&mut Run| best.is_finite() && r.merit(&data, objective) <= best * FINALIST;
     for run in runs.iter_mut().filter(near) {
-        if rounds == 1 {
+        if pairs == 0 {
             share = share.min(run.merit(&data, objective) / chosen.run.merit(&data, objective));
             continue;
         }
         let mut ratios = Vec::new();
-        for number in 0..PAIRS {
+        for number in 0..pairs {
             // Neither is always the first.
             ratios.push(if number % 2 == 0 {
                 let fixed = run.once(host, &data, objective)?;
@@ -140,8 +142,8 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
             });
         }
         ratios.sort_by(f64::total_cmp);
-        run.pair = Some(ratios[PAIRS / 2]);
-        share = share.min(ratios[PAIRS / 2]);
+        run.pair = Some(ratios[pairs / 2]);
+        share = share.min(ratios[pairs / 2]);
     }
     tell(file, &data, objective, &choice, &chosen, runs, share);
     Ok(share)

@@ -340,16 +340,18 @@ impl<'a> Chooser<'a> {
         Some((all?, seconds))
     }
 
-    /// Fastest first, until compressing alone takes longer than the best takes in all.
+    /// Fastest first, until what is slower could hardly leave so much less that it delivers sooner.
     fn balanced(&mut self, data: &[u8], filters: &[Filter]) {
-        let mut least = if self.may_store { 1.0 / BALANCED_MB_S } else { f64::INFINITY };
+        let mut least_s = if self.may_store { 1.0 / BALANCED_MB_S } else { f64::INFINITY };
+        let mut least_left: f64 = 1.0;
         for rung in self.rungs(Objective::Balanced) {
-            if auto::least_delivery_s(&rung) > least {
+            if auto::least_delivery_s(&rung, least_left) > least_s {
                 return;
             }
             for filter in filters {
-                let Some(trial) = self.trial(&rung, *filter, data, true) else { continue };
-                least = least.min(trial.delivery_s());
+                let Some((trial, _)) = self.race(&rung, *filter, data, &[]) else { continue };
+                least_s = least_s.min(trial.delivery_s());
+                least_left = least_left.min(trial.left());
                 self.trials.push(trial);
             }
         }

@@ -126,7 +126,7 @@ impl<'a> DataSample<'a> {
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
             Objective::Speed => (len / 200).clamp(40 * KIB, 320 * KIB),
-            Objective::Balanced => (len / 32).clamp(128 * KIB, 1024 * KIB),
+            Objective::Balanced => (len / 160).clamp(64 * KIB, 416 * KIB),
             Objective::Ratio => 512 * KIB,
         }
     }

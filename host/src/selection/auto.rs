@@ -27,6 +27,8 @@ const LEAST_RANDOM_BYTES: u32 = 16 << 10;
 /// So many bytes of a sample, in runs of so many, are counted.
 const COUNTED_BYTES: usize = 64 << 10;
 const COUNTED_RUN: usize = 4 << 10;
+/// What a codec that is slower than those tried may be expected to leave at least, of what they do.
+const MOST_GAIN: f64 = 0.7;
 /// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
 const SURPRISE: f64 = 1.6;
 
@@ -290,9 +292,9 @@ pub fn may_beat(rung: &Rung, best: &Rung) -> bool {
     rung.expected_mb_s * SURPRISE > best.expected_mb_s
 }
 
-/// The least time, in seconds per MB, that `rung` can be expected to deliver in.
-pub fn least_delivery_s(rung: &Rung) -> f64 {
-    1.0 / (rung.expected_mb_s * SURPRISE)
+/// The least time, in seconds per MB, that `rung` can be expected to deliver in, where the best so far leaves the share `left`.
+pub fn least_delivery_s(rung: &Rung, left: f64) -> f64 {
+    1.0 / (rung.expected_mb_s * SURPRISE) + left * MOST_GAIN / BALANCED_MB_S
 }
 
 /// What bytes tell by their place in elements; repetitions are not looked for.

@@ -212,8 +212,7 @@ impl<'a> Chooser<'a> {
         let hardware = self.wanted.hardware.clone();
         let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
         let compressor = self.host.compressor(&request).ok()?;
-        let chunk = default_chunk_bytes(&rung.algorithm, rung.level) as u64;
-        Some(compressor.for_samples_of(chunk.min(self.total)))
+        Some(compressor.for_samples_of(chunk_bytes(&rung.algorithm, rung.level, self.total)))
     }
 
     /// Tries `rung`; what cannot be tried is no candidate.
@@ -284,18 +283,20 @@ impl<'a> Chooser<'a> {
             if is_served || lacks_repeats && rung.only_finds_repeats() {
                 continue;
             }
-            let mut least: Option<f64> = None;
+            let mut least = f64::INFINITY;
             for filter in filters {
                 let of_best = best.as_ref().map_or(&[][..], |(_, seconds)| seconds);
                 let Some((trial, seconds)) = self.race(&rung, *filter, data, of_best) else { continue };
-                least = Some(least.map_or(trial.left(), |least| least.min(trial.left())));
+                least = least.min(trial.left());
                 let is_slower = seconds.iter().sum::<f64>() >= of_best.iter().sum();
                 if fits(&trial) && (of_best.is_empty() || !is_slower) {
                     best = Some((rung.clone(), seconds));
                 }
                 self.trials.push(trial);
             }
-            let Some(least) = least else { continue };
+            if least.is_infinite() {
+                continue;
+            }
             lacks_repeats |= rung.only_finds_repeats() && least > HARDLY_SMALLER;
             if scout.as_ref() == Some(&rung) && best.is_none() && least > HOPELESS && self.may_store {
                 return;
@@ -515,10 +516,15 @@ fn decompress(
     Ok(clock.now() - start)
 }
 
+/// Bytes of a chunk of `total` bytes.
+fn chunk_bytes(algorithm: &str, level: i32, total: u64) -> u64 {
+    (default_chunk_bytes(algorithm, level) as u64).min(total).min(MAX_CHUNK_BYTES as u64)
+}
+
 /// Memory of a job on one thread: chunks and codec, in the direction that takes more.
 fn memory_bytes(compressor: &Compressor, filter: Filter, total: u64) -> u64 {
     let (algorithm, level) = (compressor.algorithm(), compressor.level());
-    let chunk = (default_chunk_bytes(algorithm, level) as u64).min(total).min(MAX_CHUNK_BYTES as u64);
+    let chunk = chunk_bytes(algorithm, level, total);
     let copies = 2 + u64::from(filter != Filter::None);
     let codec = compressor.scratch_bytes(chunk as usize).max(algorithm::decoder_bytes(algorithm, level));
     copies * chunk + codec

@@ -4,7 +4,7 @@ use crate::{
     Likeness,
     selection::{
         auto::Objective,
-        likeness::{PAGE_BYTES, Sample, page_count},
+        likeness::{PAGE_BYTES, Sample, middles, page_count},
     },
 };
 use std::{fs::File, io, ops::RangeInclusive, os::unix::fs::FileExt};
@@ -87,12 +87,10 @@ impl<'a> DataSample<'a> {
         self.gather(pieces, (bytes / pieces).next_multiple_of(8))
     }
 
-    /// So many pieces of `piece` bytes each, back to back: on boundaries of all element sizes, and in the middle of each part.
+    /// So many pieces of `piece` bytes each, back to back, at [`middles`].
     fn gather(&self, pieces: u64, piece: u64) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        let part = self.len.checked_div(pieces).unwrap_or_default();
-        for number in 0..pieces {
-            let at = (number * part + part.saturating_sub(piece) / 2) / 8 * 8;
+        for at in middles(self.len, pieces, piece) {
             self.read(at, piece, &mut out)?;
         }
         Ok(out)

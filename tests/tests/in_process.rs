@@ -223,7 +223,7 @@ fn what_gives_other_bytes_back_has_no_row_and_is_told() {
     assert_eq!((best.algorithm.as_str(), best.implementation), ("store", None), "nothing else is installed");
 }
 
-/// How much the last instance that was told so works on samples of.
+/// Bytes that the last instance to be opened works on samples of; 0 where they are all there is.
 static SAMPLES_OF: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes the option [`WHOLE_BYTES`].

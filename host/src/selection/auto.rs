@@ -87,7 +87,7 @@ pub struct Rung {
 }
 
 impl Rung {
-    /// Whether it writes bytes that it finds no repetition for as they are. Those of zstd do at levels below 1
+    /// Whether it writes bytes that it finds no repetition for as they are. Those of zstd do at levels below 0
     /// (`ZSTD_literalsCompressionIsDisabled`).
     pub fn only_finds_repeats(&self) -> bool {
         matches!((&*self.algorithm, self.level), ("snappy" | "lz4", _) | ("zstd", ..0))
@@ -378,9 +378,10 @@ pub(super) fn bits(counts: &[u32; 256]) -> f64 {
 
 /// Whether `trials` on a part of the data have one like `trial`, at a higher level, that does as well: on all of it, it looks farther back.
 pub fn is_outlooked(trial: &Trial, trials: &[Trial], floors: Floors) -> bool {
-    let same = |t: &&Trial| (&t.algorithm, t.filter) == (&trial.algorithm, trial.filter);
-    let higher = trials.iter().filter(same).filter(|t| t.level > trial.level && t.rejected(floors).is_none());
-    higher.into_iter().any(|t| t.left() <= trial.left() * (1.0 + AS_SMALL))
+    let is_higher =
+        |t: &&Trial| (&t.algorithm, t.filter) == (&trial.algorithm, trial.filter) && t.level > trial.level;
+    let mut higher = trials.iter().filter(is_higher);
+    higher.any(|t| t.rejected(floors).is_none() && t.left() <= trial.left() * (1.0 + AS_SMALL))
 }
 
 /// Chooses among `trials`; `store`, where it is allowed, is among them without a trial.

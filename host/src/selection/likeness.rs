@@ -77,15 +77,13 @@ impl Likeness {
 
     /// Each by itself: half text and half weights are between them like an image, which neither is.
     fn of_parts<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut sum: Option<Vec<f64>> = None;
+        let mut sum = vec![0.0; KINDS.len()];
         for page in pages {
             let weights = Self::of_features(Features::of_page(page)).weights;
-            match &mut sum {
-                Some(sum) => sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight),
-                None => sum = Some(weights),
-            }
+            sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
         }
-        sum.map(Self::weighted)
+        // The weights of a page are never all nothing.
+        sum.iter().any(|weight| *weight > 0.0).then(|| Self::weighted(sum))
     }
 
     fn of_features(features: Features) -> Self {
@@ -140,9 +138,14 @@ impl Likeness {
 
 /// Pages from the middle of each part of `data`, since what comes first is often a header.
 fn pages(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let pages = page_count(data.len() as u64) as usize;
-    let parts = data.chunks_exact(data.len().checked_div(pages).unwrap_or(PAGE_BYTES));
-    parts.take(pages).map(|part| &part[(part.len() - PAGE_BYTES) / 2..][..PAGE_BYTES])
+    let len = data.len() as u64;
+    middles(len, page_count(len), PAGE_BYTES as u64).map(|at| &data[at as usize..][..PAGE_BYTES])
+}
+
+/// Where `pieces` pieces of `piece` bytes begin, each in the middle of its part of `len` bytes, on boundaries of all element sizes.
+pub(crate) fn middles(len: u64, pieces: u64, piece: u64) -> impl Iterator<Item = u64> {
+    let part = len.checked_div(pieces).unwrap_or_default();
+    (0..pieces).map(move |number| (number * part + part.saturating_sub(piece) / 2) / 8 * 8)
 }
 
 /// How many pages of `len` bytes are looked at.

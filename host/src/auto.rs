@@ -351,7 +351,9 @@ impl<'a> Chooser<'a> {
             }
             for filter in filters {
                 let Some((trial, _)) = self.race(&rung, *filter, data, &[]) else { continue };
-                least_s = least_s.min(trial.delivery_s());
+                if trial.rejected(self.wanted.floors).is_none() {
+                    least_s = least_s.min(trial.delivery_s());
+                }
                 least_left = least_left.min(trial.left());
                 self.trials.push(trial);
             }

@@ -28,19 +28,28 @@ const HARDLY_SMALLER: f64 = 0.99;
 const HOPELESS: f64 = 0.97;
 /// What share of a sample, as a divisor, warms a codec up.
 const WARM_UP: usize = 4;
-/// A race is run in blocks of so many bytes: in shorter ones counts what some codecs do once in a block, as it does not in the whole.
+/// A race is run in blocks of so many bytes: in shorter ones counts what some codecs do once in a block, as it does not in the whole; in
+/// longer ones codecs that see far find that the pieces of a sample do not belong together.
 const BLOCK_BYTES: usize = 128 << 10;
 /// What a racer starts with, of at least so many bytes, is not timed.
 const RACE_WARM_UP_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 const LEAST_RACE_BYTES: usize = 32 << 10;
-/// Slower than the best by this factor on the first blocks: not worth trying the rest.
-const CLEARLY_SLOWER: f64 = 1.25;
+/// So near to the fastest, as a factor, what else the machine does may have decided: worth a second race.
+const NEARLY_AS_FAST: f64 = 1.10;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
 /// For [`Objective::Ratio`]: how near to the smallest, as a factor, the first trials must come for a longer one.
 const FINALIST: f64 = 1.06;
+/// The same where data repeats itself from afar, so that what sees far leaves less of more.
+const FAR_FINALIST: f64 = 1.3;
 /// And how many do at most.
 const FINALISTS: usize = 4;
+/// Bytes of the longer trials where it does not: a share of the data.
+const FINAL_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 20;
+/// What must be saved of data as a whole, of what is left of it in pieces, for it to repeat itself from afar.
+const FAR_GAIN: f64 = 0.03;
+/// A fast level that sees a few MiB.
+const FAR_LEVEL: i32 = 9;
 
 /// What to choose by, and among what.
 #[derive(Clone, PartialEq, Debug)]
@@ -102,9 +111,8 @@ impl Host {
             Objective::Balanced => chooser.balanced(&data, &filters),
             Objective::Ratio => {
                 chooser.all(&data, &filters);
-                let bytes = (sample.len / 8).clamp(1 << 20, longest(Objective::Ratio));
                 if sample.len > data.len() as u64 {
-                    chooser.finals(&sample.stretch(bytes).map_err(read)?);
+                    chooser.finals(&sample.stretch(longest(Objective::Ratio)).map_err(read)?);
                 }
             }
         }
@@ -200,7 +208,7 @@ impl<'a> Chooser<'a> {
 
     /// Opened once: what a codec sets up takes as long as a trial.
     fn kept_compressor(&mut self, rung: &Rung) -> Option<Arc<Compressor>> {
-        if let Some((_, kept)) = self.opened.iter().find(|(of, _)| of == rung) {
+        if let Some((_, kept)) = self.opened.iter().find(|(of, _)| of.is_same(rung)) {
             return Some(Arc::clone(kept));
         }
         let opened = Arc::new(self.compressor(rung)?);
@@ -266,31 +274,28 @@ impl<'a> Chooser<'a> {
         [Filter::None].into_iter().chain(smallest.map(|t| t.filter)).collect()
     }
 
-    /// Fastest first, until nothing faster can come.
+    /// Fastest first, until nothing faster can come; those near the fastest once more.
     fn fastest(&mut self, data: &[u8], filters: &[Filter]) {
         let floors = self.wanted.floors;
         let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
-        let mut best: Option<(Rung, Vec<f64>)> = None;
+        let mut best: Option<(Rung, f64)> = None;
         let scout = self.scout();
         let mut lacks_repeats = false;
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
-                return;
+                break;
             }
             // Levels come fastest first.
-            let mut tried = self.trials.iter().chain(&self.eliminated);
-            let is_served = tried.any(|t| t.algorithm == rung.algorithm && fits(t));
+            let is_served = self.trials.iter().any(|t| t.algorithm == rung.algorithm && fits(t));
             if is_served || lacks_repeats && rung.only_finds_repeats() {
                 continue;
             }
             let mut least = f64::INFINITY;
             for filter in filters {
-                let of_best = best.as_ref().map_or(&[][..], |(_, seconds)| seconds);
-                let Some((trial, seconds)) = self.race(&rung, *filter, data, of_best) else { continue };
+                let Some(trial) = self.race(&rung, *filter, data) else { continue };
                 least = least.min(trial.left());
-                let is_slower = seconds.iter().sum::<f64>() >= of_best.iter().sum();
-                if fits(&trial) && (of_best.is_empty() || !is_slower) {
-                    best = Some((rung.clone(), seconds));
+                if fits(&trial) && best.as_ref().is_none_or(|(_, seconds)| trial.compress_s < *seconds) {
+                    best = Some((rung.clone(), trial.compress_s));
                 }
                 self.trials.push(trial);
             }
@@ -302,43 +307,37 @@ impl<'a> Chooser<'a> {
                 return;
             }
         }
+        let Some((_, least_s)) = best else { return };
+        let is_near = |t: &&mut Trial| fits(t) && t.compress_s <= least_s * NEARLY_AS_FAST;
+        let mut trials = std::mem::take(&mut self.trials);
+        let near: Vec<_> = trials.iter_mut().filter(is_near).collect();
+        if near.len() > 1 {
+            for trial in near {
+                let again = self.race(&rung(trial), trial.filter, data);
+                trial.compress_s = again.map_or(trial.compress_s, |t| t.compress_s.min(trial.compress_s));
+            }
+        }
+        self.trials = trials;
     }
 
-    /// A trial of `rung` block by block, and what each took; nothing where it is clearly slower than the best, whose blocks took
-    /// `of_best`. No bytes come twice: in data that comes again a processor foresees the branches, which some codecs gain far more by than
-    /// others. Where there is too little for that, all of it is one block.
-    fn race(
-        &mut self,
-        rung: &Rung,
-        filter: Filter,
-        data: &[u8],
-        of_best: &[f64],
-    ) -> Option<(Trial, Vec<f64>)> {
+    /// A trial of `rung` after a short one that warms it up. No bytes come twice: in data that comes again a processor foresees the
+    /// branches, which some codecs gain far more by than others. Only where there is too little for that it is all of it, twice.
+    fn race(&mut self, rung: &Rung, filter: Filter, data: &[u8]) -> Option<Trial> {
         if data.len() < LEAST_RACE_BYTES {
-            let trial = self.trial(rung, filter, data, true)?;
-            let seconds = vec![trial.compress_s];
-            return Some((trial, seconds));
+            return self.trial(rung, filter, data, true);
         }
-        let mut all: Option<Trial> = None;
-        let mut seconds = Vec::new();
         let (least, most) = RACE_WARM_UP_BYTES.into_inner();
         let (warm_up, timed) = data.split_at((data.len() / 8).clamp(least, most) / 8 * 8);
         self.trial(rung, filter, warm_up, false)?;
+        let mut all: Option<Trial> = None;
         for block in timed.chunks(BLOCK_BYTES) {
             let one = self.trial(rung, filter, block, false)?;
-            seconds.push(one.compress_s);
-            let trial = match all.take() {
+            all = Some(match all {
                 None => one,
                 Some(before) => before.and(&one),
-            };
-            let so_far: f64 = of_best.iter().take(seconds.len()).sum();
-            if so_far > 0.0 && trial.compress_s > so_far * CLEARLY_SLOWER {
-                self.eliminated.push(trial);
-                return None;
-            }
-            all = Some(trial);
+            });
         }
-        Some((all?, seconds))
+        all
     }
 
     /// Fastest first, until what is slower could hardly leave so much less that it delivers sooner.
@@ -350,7 +349,7 @@ impl<'a> Chooser<'a> {
                 return;
             }
             for filter in filters {
-                let Some((trial, _)) = self.race(&rung, *filter, data, &[]) else { continue };
+                let Some(trial) = self.race(&rung, *filter, data) else { continue };
                 if trial.rejected(self.wanted.floors).is_none() {
                     least_s = least_s.min(trial.delivery_s());
                 }
@@ -373,9 +372,20 @@ impl<'a> Chooser<'a> {
     /// Those that came near the smallest, once more on a longer stretch: some codecs see farther than others.
     fn finals(&mut self, data: &[u8]) {
         self.trials.sort_by(|a, b| a.left().total_cmp(&b.left()));
-        let Some(smallest) = self.trials.first().map(Trial::left) else { return };
-        let near = self.trials.iter().filter(|t| t.left() <= smallest * FINALIST).take(FINALISTS);
-        let rung = |t: &Trial| Rung { algorithm: t.algorithm.clone(), level: t.level, expected_mb_s: 0.0 };
+        let Some(smallest) = self.trials.first().cloned() else { return };
+        let (least, most) = FINAL_BYTES.into_inner();
+        let bytes = ((self.total / 8) as usize).clamp(least, most).min(data.len());
+        let is_far = self.repeats_from_afar(data, bytes, smallest.filter);
+        let part = &data[(data.len() - bytes) / 2 / 8 * 8..][..bytes];
+        let (data, factor) = if is_far { (data, FAR_FINALIST) } else { (part, FINALIST) };
+        let is_near = |t: &&Trial| t.left() <= smallest.left() * factor;
+        let floors = self.wanted.floors;
+        let is_higher = |t: &Trial, than: &Trial| {
+            t.algorithm == than.algorithm && t.level > than.level && t.rejected(floors).is_none()
+        };
+        // These take long, and of an algorithm the highest level sees farthest.
+        let is_last = |t: &&Trial| !is_far || !self.trials.iter().any(|other| is_higher(other, t));
+        let near = self.trials.iter().filter(is_near).filter(is_last).take(FINALISTS);
         let jobs: Vec<(Rung, Filter)> = near.map(|t| (rung(t), t.filter)).collect();
         let finals = self.together(&jobs, data);
         if finals.is_empty() {
@@ -386,6 +396,17 @@ impl<'a> Chooser<'a> {
         let (outlooked, best): (Vec<_>, Vec<_>) = finals.iter().cloned().partition(is_outlooked);
         self.eliminated = std::mem::replace(&mut self.trials, best);
         self.eliminated.extend(outlooked);
+    }
+
+    /// Whether `data` repeats itself over more than `bytes`.
+    fn repeats_from_afar(&mut self, data: &[u8], bytes: usize, filter: Filter) -> bool {
+        let all = self.rungs(Objective::Balanced);
+        let rung = all.iter().find(|r| r.algorithm == algorithm::DEFAULT && r.level == FAR_LEVEL);
+        let Some(rung) = rung.filter(|_| data.len() > bytes) else { return false };
+        let mut left = |data: &[u8]| self.trial(rung, filter, data, false).map(|t| t.compressed_bytes);
+        let Some(whole) = left(data) else { return false };
+        let pieces: Option<u64> = data.chunks(bytes).map(left).sum();
+        pieces.is_some_and(|pieces| (whole as f64) < pieces as f64 * (1.0 - FAR_GAIN))
     }
 
     /// Does trials on all processors: for sizes, which do not depend on what else runs.
@@ -420,6 +441,11 @@ impl<'a> Chooser<'a> {
         choice.trials.extend(self.eliminated);
         Ok(choice)
     }
+}
+
+/// Of what was tried.
+fn rung(t: &Trial) -> Rung {
+    Rung { algorithm: t.algorithm.clone(), level: t.level, expected_mb_s: 0.0 }
 }
 
 /// How thoroughly to measure.
@@ -475,7 +501,7 @@ fn compress(
     Buffers { filtered, out, frames, .. }: &mut Buffers,
 ) -> Result<(f64, usize)> {
     // Room for all frames: a buffer that grows loses what was in it.
-    let room = 4 * data.len() + (64 << 10);
+    let room = 2 * data.len() + (64 << 10);
     crate::buffer::resize(out, room.max(out.len()))
         .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
     frames.clear();

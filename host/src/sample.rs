@@ -123,7 +123,7 @@ impl<'a> DataSample<'a> {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
-            Objective::Speed => (len / 200).clamp(40 * KIB, 320 * KIB),
+            Objective::Speed => (len / 240).clamp(40 * KIB, 320 * KIB),
             Objective::Balanced => (len / 160).clamp(64 * KIB, 416 * KIB),
             Objective::Ratio => 512 * KIB,
         }
@@ -139,7 +139,7 @@ fn pieces(bytes: u64) -> u64 {
 pub(crate) fn longest(objective: Objective) -> u64 {
     match objective {
         Objective::Speed | Objective::Balanced => 1 << 20,
-        Objective::Ratio => 4 << 20,
+        Objective::Ratio => 16 << 20,
     }
 }
 

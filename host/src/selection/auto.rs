@@ -87,6 +87,11 @@ pub struct Rung {
 }
 
 impl Rung {
+    /// Whether it is the same algorithm at the same level.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.level == other.level
+    }
+
     /// Whether it writes bytes that it finds no repetition for as they are. Those of zstd do at levels below 0
     /// (`ZSTD_literalsCompressionIsDisabled`).
     pub fn only_finds_repeats(&self) -> bool {

@@ -57,6 +57,20 @@ fn floors_hold_or_nothing_is_chosen() {
 }
 
 #[test]
+fn what_repeats_itself_from_afar_is_given_to_what_sees_that_far() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    // Each byte tells five bits of six of the next: to bzip2, not to those that look for repetitions.
+    let next = |at: &mut u8, n: &u8| {
+        *at = (*at + n % 32) % 64;
+        Some(b'0' + *at)
+    };
+    let once: Vec<u8> = noise(1_500_000, 7).iter().scan(0, |at, n| next(at, n)).collect();
+    assert_eq!(chosen(&host, &once, Objective::Ratio).0, "bzip2");
+    assert_eq!(chosen(&host, &once.repeat(2), Objective::Ratio).0, "lzma");
+}
+
+#[test]
 fn mixed_data_is_judged_by_all_of_it() {
     let s = scratch();
     let host = Host::open(s.config()).expect("a host");

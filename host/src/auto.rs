@@ -348,6 +348,9 @@ impl<'a> Chooser<'a> {
             if auto::least_delivery_s(&rung, least_left) > least_s {
                 return;
             }
+            if auto::is_past_best(&self.trials, &rung.algorithm) {
+                continue;
+            }
             for filter in filters {
                 let Some(trial) = self.race(&rung, *filter, data) else { continue };
                 if trial.rejected(self.wanted.floors).is_none() {

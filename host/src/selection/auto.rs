@@ -29,6 +29,8 @@ const COUNTED_BYTES: usize = 64 << 10;
 const COUNTED_RUN: usize = 4 << 10;
 /// What a codec that is slower than those tried may be expected to leave at least, of what they do.
 const MOST_GAIN: f64 = 0.7;
+/// How much later, as a factor, a level must deliver than a lower one for yet higher ones to be given up.
+const PAST_BEST: f64 = 1.05;
 /// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
 const SURPRISE: f64 = 1.6;
 
@@ -302,6 +304,17 @@ pub fn least_delivery_s(rung: &Rung, left: f64) -> f64 {
     1.0 / (rung.expected_mb_s * SURPRISE) + left * MOST_GAIN / BALANCED_MB_S
 }
 
+/// Whether the last level of `algorithm` among `trials`, fastest first, delivers clearly later than a level before: what is slower still
+/// leaves less, but ever less of less.
+pub fn is_past_best(trials: &[Trial], algorithm: &str) -> bool {
+    let own = || trials.iter().filter(|t| t.algorithm == algorithm);
+    let Some(last) = own().next_back().map(|t| t.level) else { return false };
+    let least_s = |of: &dyn Fn(&Trial) -> bool| {
+        own().filter(|t| of(t)).map(Trial::delivery_s).fold(f64::INFINITY, f64::min)
+    };
+    least_s(&|t| t.level == last) > least_s(&|t| t.level != last) * PAST_BEST
+}
+
 /// What bytes tell by their place in elements; repetitions are not looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
@@ -540,6 +553,17 @@ mod tests {
         let larger = [at(6, 0.25), Trial { memory_bytes: 1 << 40, ..at(9, 0.25) }, at(9, 0.26)];
         let little = Floors { max_memory_bytes: Some(1 << 30), ..none };
         assert!(!is_outlooked(&larger[0], &larger, little), "it takes too much memory, or leaves more");
+    }
+
+    #[test]
+    fn levels_are_given_up_once_a_higher_one_delivers_clearly_later() {
+        let at = |level, mb_s, left| Trial { level, ..trial("zstd", mb_s, left, 99.0) };
+        let trials =
+            [at(1, 400.0, 0.40), at(2, 380.0, 0.38), trial("gzip", 10.0, 0.3, 99.0), at(3, 50.0, 0.37)];
+        assert_eq!([0, 1, 2, 4].map(|n| is_past_best(&trials[..n], "zstd")), [false, false, false, true]);
+        let filtered =
+            [at(1, 400.0, 0.40), at(2, 10.0, 0.40), Trial { filter: Filter::Shuffle4, ..at(2, 380.0, 0.3) }];
+        assert!(is_past_best(&filtered[..2], "zstd") && !is_past_best(&filtered, "zstd"));
     }
 
     #[test]

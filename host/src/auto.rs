@@ -219,16 +219,20 @@ impl<'a> Chooser<'a> {
     fn compressor(&self, rung: &Rung) -> Option<Compressor> {
         let hardware = self.wanted.hardware.clone();
         let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
-        let compressor = self.host.compressor(&request).ok()?;
+        let open = if self.decompresses() { Host::compressor } else { Host::encoder };
+        let compressor = open(self.host, &request).ok()?;
         Some(compressor.for_samples_of(chunk_bytes(&rung.algorithm, rung.level, self.total)))
+    }
+
+    /// Whether how fast what was compressed comes back matters.
+    fn decompresses(&self) -> bool {
+        self.wanted.objective != Objective::Speed || self.wanted.floors.min_decompress_mb_s.is_some()
     }
 
     /// Tries `rung`; what cannot be tried is no candidate.
     fn trial(&mut self, rung: &Rung, filter: Filter, data: &[u8], exact: bool) -> Option<Trial> {
         let compressor = self.kept_compressor(rung)?;
-        let decompresses =
-            self.wanted.objective != Objective::Speed || self.wanted.floors.min_decompress_mb_s.is_some();
-        let runs = Runs { exact, decompresses };
+        let runs = Runs { exact, decompresses: self.decompresses() };
         measure(&compressor, rung, filter, data, self.total, runs, &mut self.buffers).ok()
     }
 
@@ -313,7 +317,7 @@ impl<'a> Chooser<'a> {
         let near: Vec<_> = trials.iter_mut().filter(is_near).collect();
         if near.len() > 1 {
             for trial in near {
-                let again = self.race(&rung(trial), trial.filter, data);
+                let again = self.race(&trial.rung(), trial.filter, data);
                 trial.compress_s = again.map_or(trial.compress_s, |t| t.compress_s.min(trial.compress_s));
             }
         }
@@ -348,7 +352,7 @@ impl<'a> Chooser<'a> {
             if auto::least_delivery_s(&rung, least_left) > least_s {
                 return;
             }
-            if auto::is_past_best(&self.trials, &rung.algorithm) {
+            if auto::is_past_best(&self.trials, &rung) {
                 continue;
             }
             for filter in filters {
@@ -389,7 +393,7 @@ impl<'a> Chooser<'a> {
         // These take long, and of an algorithm the highest level sees farthest.
         let is_last = |t: &&Trial| !is_far || !self.trials.iter().any(|other| is_higher(other, t));
         let near = self.trials.iter().filter(is_near).filter(is_last).take(FINALISTS);
-        let jobs: Vec<(Rung, Filter)> = near.map(|t| (rung(t), t.filter)).collect();
+        let jobs: Vec<(Rung, Filter)> = near.map(|t| (t.rung(), t.filter)).collect();
         let finals = self.together(&jobs, data);
         if finals.is_empty() {
             return;
@@ -444,11 +448,6 @@ impl<'a> Chooser<'a> {
         choice.trials.extend(self.eliminated);
         Ok(choice)
     }
-}
-
-/// Of what was tried.
-fn rung(t: &Trial) -> Rung {
-    Rung { algorithm: t.algorithm.clone(), level: t.level, expected_mb_s: 0.0 }
 }
 
 /// How thoroughly to measure.

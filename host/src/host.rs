@@ -255,6 +255,12 @@ impl Host {
         Ok(Compressor::new(request.algorithm.clone(), Vec::new(), self.links(&snapshot, &request)?))
     }
 
+    /// A [`Compressor`] that only compresses, as `request` says: for trials, which open many.
+    pub(crate) fn encoder(&self, request: &Request) -> Result<Compressor> {
+        let encoders = self.links(&self.snapshot(), request)?;
+        Ok(Compressor::new(request.algorithm.clone(), encoders, Vec::new()))
+    }
+
     fn links(&self, snapshot: &Snapshot, request: &Request) -> Result<Vec<Link>> {
         let ranking = self.rank_in(snapshot, request);
         if ranking.ranked.is_empty() {

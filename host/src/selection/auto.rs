@@ -30,7 +30,7 @@ const COUNTED_RUN: usize = 4 << 10;
 /// What a codec that is slower than those tried may be expected to leave at least, of what they do.
 const MOST_GAIN: f64 = 0.7;
 /// How much later, as a factor, a level must deliver than a lower one for yet higher ones to be given up.
-const PAST_BEST: f64 = 1.05;
+const PAST_BEST: f64 = 1.10;
 /// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
 const SURPRISE: f64 = 1.6;
 
@@ -136,6 +136,11 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// What was tried; nothing is expected of it any more.
+    pub(crate) fn rung(&self) -> Rung {
+        Rung { algorithm: self.algorithm.clone(), level: self.level, expected_mb_s: 0.0 }
+    }
+
     /// Share of the original that is left.
     pub fn left(&self) -> f64 {
         self.compressed_bytes as f64 / self.raw_bytes.max(1) as f64
@@ -304,10 +309,13 @@ pub fn least_delivery_s(rung: &Rung, left: f64) -> f64 {
     1.0 / (rung.expected_mb_s * SURPRISE) + left * MOST_GAIN / BALANCED_MB_S
 }
 
-/// Whether the last level of `algorithm` among `trials`, fastest first, delivers clearly later than a level before: what is slower still
-/// leaves less, but ever less of less.
-pub fn is_past_best(trials: &[Trial], algorithm: &str) -> bool {
-    let own = || trials.iter().filter(|t| t.algorithm == algorithm);
+/// Whether `rung` and what is slower of its algorithm is given up: the last level among `trials`, fastest first, delivers clearly later than
+/// a level before. What is slower still leaves less, but ever less of less. Levels that only find repetitions say nothing of others.
+pub fn is_past_best(trials: &[Trial], rung: &Rung) -> bool {
+    let is_like = |t: &&Trial| {
+        t.algorithm == rung.algorithm && t.rung().only_finds_repeats() == rung.only_finds_repeats()
+    };
+    let own = || trials.iter().filter(is_like);
     let Some(last) = own().next_back().map(|t| t.level) else { return false };
     let least_s = |of: &dyn Fn(&Trial) -> bool| {
         own().filter(|t| of(t)).map(Trial::delivery_s).fold(f64::INFINITY, f64::min)
@@ -558,12 +566,15 @@ mod tests {
     #[test]
     fn levels_are_given_up_once_a_higher_one_delivers_clearly_later() {
         let at = |level, mb_s, left| Trial { level, ..trial("zstd", mb_s, left, 99.0) };
+        let next = at(5, 30.0, 0.36).rung();
         let trials =
             [at(1, 400.0, 0.40), at(2, 380.0, 0.38), trial("gzip", 10.0, 0.3, 99.0), at(3, 50.0, 0.37)];
-        assert_eq!([0, 1, 2, 4].map(|n| is_past_best(&trials[..n], "zstd")), [false, false, false, true]);
+        assert_eq!([0, 1, 2, 4].map(|n| is_past_best(&trials[..n], &next)), [false, false, false, true]);
         let filtered =
             [at(1, 400.0, 0.40), at(2, 10.0, 0.40), Trial { filter: Filter::Shuffle4, ..at(2, 380.0, 0.3) }];
-        assert!(is_past_best(&filtered[..2], "zstd") && !is_past_best(&filtered, "zstd"));
+        assert!(is_past_best(&filtered[..2], &next) && !is_past_best(&filtered, &next));
+        let fast = [at(-7, 900.0, 1.0), at(-4, 90.0, 1.0)];
+        assert!(is_past_best(&fast, &at(-1, 600.0, 1.0).rung()) && !is_past_best(&fast, &next));
     }
 
     #[test]

@@ -324,7 +324,7 @@ impl<'a> Chooser<'a> {
         self.trials = trials;
     }
 
-    /// A trial of `rung` after a short one that warms it up. No bytes come twice: in data that comes again a processor foresees the
+    /// A trial of `rung` after a short one that warms it up. Within it no bytes come twice: in data that comes again a processor foresees the
     /// branches, which some codecs gain far more by than others. Only where there is too little for that it is all of it, twice.
     fn race(&mut self, rung: &Rung, filter: Filter, data: &[u8]) -> Option<Trial> {
         if data.len() < LEAST_RACE_BYTES {

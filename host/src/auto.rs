@@ -387,11 +387,8 @@ impl<'a> Chooser<'a> {
         let (data, factor) = if is_far { (data, FAR_FINALIST) } else { (part, FINALIST) };
         let is_near = |t: &&Trial| t.left() <= smallest.left() * factor;
         let floors = self.wanted.floors;
-        let is_higher = |t: &Trial, than: &Trial| {
-            t.algorithm == than.algorithm && t.level > than.level && t.rejected(floors).is_none()
-        };
-        // These take long, and of an algorithm the highest level sees farthest.
-        let is_last = |t: &&Trial| !is_far || !self.trials.iter().any(|other| is_higher(other, t));
+        // On so much they take long.
+        let is_last = |t: &&Trial| !is_far || !auto::is_outlooked(t, &self.trials, floors);
         let near = self.trials.iter().filter(is_near).filter(is_last).take(FINALISTS);
         let jobs: Vec<(Rung, Filter)> = near.map(|t| (t.rung(), t.filter)).collect();
         let finals = self.together(&jobs, data);
@@ -399,7 +396,7 @@ impl<'a> Chooser<'a> {
             return;
         }
         let is_part = (data.len() as u64) < self.total;
-        let is_outlooked = |t: &Trial| is_part && auto::is_outlooked(t, &finals, self.wanted.floors);
+        let is_outlooked = |t: &Trial| is_part && auto::is_outlooked(t, &finals, floors);
         let (outlooked, best): (Vec<_>, Vec<_>) = finals.iter().cloned().partition(is_outlooked);
         self.eliminated = std::mem::replace(&mut self.trials, best);
         self.eliminated.extend(outlooked);
@@ -409,11 +406,14 @@ impl<'a> Chooser<'a> {
     fn repeats_from_afar(&mut self, data: &[u8], bytes: usize, filter: Filter) -> bool {
         let all = self.rungs(Objective::Balanced);
         let rung = all.iter().find(|r| r.algorithm == algorithm::DEFAULT && r.level == FAR_LEVEL);
-        let Some(rung) = rung.filter(|_| data.len() > bytes) else { return false };
-        let mut left = |data: &[u8]| self.trial(rung, filter, data, false).map(|t| t.compressed_bytes);
-        let Some(whole) = left(data) else { return false };
-        let pieces: Option<u64> = data.chunks(bytes).map(left).sum();
-        pieces.is_some_and(|pieces| (whole as f64) < pieces as f64 * (1.0 - FAR_GAIN))
+        let Some(compressor) = rung.filter(|_| data.len() > bytes).and_then(|r| self.compressor(r)) else {
+            return false;
+        };
+        let clock = clock_of(&compressor);
+        let mut left = |data: &[u8]| Ok(compress(&compressor, filter, data, clock, &mut self.buffers)?.1);
+        let Ok(whole) = left(data) else { return false };
+        let pieces: Result<usize> = data.chunks(bytes).map(left).sum();
+        pieces.is_ok_and(|pieces| (whole as f64) < pieces as f64 * (1.0 - FAR_GAIN))
     }
 
     /// Does trials on all processors: for sizes, which do not depend on what else runs.

@@ -97,8 +97,12 @@ impl Rung {
     /// Whether it writes bytes that it finds no repetition for as they are. Those of zstd do at levels below 0
     /// (`ZSTD_literalsCompressionIsDisabled`).
     pub fn only_finds_repeats(&self) -> bool {
-        matches!((&*self.algorithm, self.level), ("snappy" | "lz4", _) | ("zstd", ..0))
+        only_finds_repeats(&self.algorithm, self.level)
     }
+}
+
+fn only_finds_repeats(algorithm: &str, level: i32) -> bool {
+    matches!((algorithm, level), ("snappy" | "lz4", _) | ("zstd", ..0))
 }
 
 /// What is known about the levels of an installed algorithm.
@@ -313,7 +317,8 @@ pub fn least_delivery_s(rung: &Rung, left: f64) -> f64 {
 /// a level before. What is slower still leaves less, but ever less of less. Levels that only find repetitions say nothing of others.
 pub fn is_past_best(trials: &[Trial], rung: &Rung) -> bool {
     let is_like = |t: &&Trial| {
-        t.algorithm == rung.algorithm && t.rung().only_finds_repeats() == rung.only_finds_repeats()
+        t.algorithm == rung.algorithm
+            && only_finds_repeats(&t.algorithm, t.level) == rung.only_finds_repeats()
     };
     let own = || trials.iter().filter(is_like);
     let Some(last) = own().next_back().map(|t| t.level) else { return false };

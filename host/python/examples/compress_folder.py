@@ -65,11 +65,13 @@ def run(client, source_dir, target_dir, algorithm, level):
     tasks = {client.submit(compress, *pair, algorithm, level, pure=False): pair[0] for pair in todo}
     failed, read, written = [], 0, 0
     for task in as_completed(tasks):
-        if task.status == "finished":
-            sizes = task.result()
-            read, written = read + sizes[0], written + sizes[1]
-        else:
-            failed.append((tasks[task], task.exception()))
+        # Not by the task's status: a worker that dies now takes its results along, and these are waited for again.
+        error = task.exception()
+        if error is not None:
+            failed.append((tasks[task], error))
+            continue
+        sizes = task.result()
+        read, written = read + sizes[0], written + sizes[1]
     return len(tasks) - len(failed), unchanged, failed, read, written
 
 

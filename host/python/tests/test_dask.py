@@ -1,5 +1,6 @@
 """The example that compresses a folder over a Dask cluster, with a worker killed in mid-job."""
 
+import importlib.util
 import os
 import pathlib
 import random
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-pytest.importorskip("distributed", reason="needs dask[distributed]")
+distributed = pytest.importorskip("distributed", reason="needs dask[distributed]")
 psutil = pytest.importorskip("psutil")
 
 from clipsmaster.compression import decompress_file  # noqa: E402
@@ -77,6 +78,31 @@ def test_a_killed_worker_costs_nothing(source, tmp_path):
     for name, path in wanted.items():
         decompress_file(target / name, tmp_path / "again", overwrite=True)
         assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_a_result_lost_before_it_is_looked_at_is_no_failure(source, tmp_path, monkeypatch):
+    # Not among `sys.modules`, so that workers get its functions by value.
+    spec = importlib.util.spec_from_file_location("compress_folder", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    lost = []
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+
+        def losing_the_first(tasks):
+            for task in distributed.as_completed(tasks):
+                if not lost:
+                    (worker,) = client.who_has([task])[task.key]
+                    os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
+                    while task.status == "finished":
+                        time.sleep(0.005)
+                    lost.append(task)
+                yield task
+
+        monkeypatch.setattr(example, "as_completed", losing_the_first)
+        done, unchanged, failed, read, written = example.run(client, source, tmp_path / "target", "zstd", 1)
+    assert lost and (done, unchanged, failed) == (15, 0, [])
+    assert read == sum(path.stat().st_size for path in files(source).values())
+    assert written == sum(path.stat().st_size for path in files(tmp_path / "target").values())
 
 
 def test_it_goes_on_where_it_was_and_past_failures(source, tmp_path):

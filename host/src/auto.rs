@@ -34,8 +34,6 @@ const BLOCK_BYTES: usize = 128 << 10;
 /// What a racer starts with, of at least so many bytes, is not timed.
 const RACE_WARM_UP_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 const LEAST_RACE_BYTES: usize = 32 << 10;
-/// So near to the fastest, as a factor, what else the machine does may have decided: worth a second race.
-const NEARLY_AS_FAST: f64 = 1.10;
 /// What a filter must save of what is left without it.
 const LEAST_GAIN: f64 = 0.02;
 /// For [`Objective::Ratio`]: how near to the smallest, as a factor, the first trials must come for a longer one.
@@ -211,17 +209,28 @@ impl<'a> Chooser<'a> {
         if let Some((_, kept)) = self.opened.iter().find(|(of, _)| of.is_same(rung)) {
             return Some(Arc::clone(kept));
         }
-        let opened = Arc::new(self.compressor(rung)?);
+        let opened = if self.decompresses() { Arc::new(self.compressor(rung)?) } else { self.encoder(rung)? };
         self.opened.push((rung.clone(), Arc::clone(&opened)));
         Some(opened)
     }
 
     fn compressor(&self, rung: &Rung) -> Option<Compressor> {
+        let compressor = self.host.compressor(&self.request(rung)).ok()?;
+        Some(compressor.for_samples_of(self.chunk_bytes(rung)))
+    }
+
+    /// What only compresses, and serves other choices as well.
+    fn encoder(&self, rung: &Rung) -> Option<Arc<Compressor>> {
+        self.host.shared_sampler(self.request(rung), self.chunk_bytes(rung)).ok()
+    }
+
+    fn request(&self, rung: &Rung) -> Request {
         let hardware = self.wanted.hardware.clone();
-        let request = Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) };
-        let open = if self.decompresses() { Host::compressor } else { Host::encoder };
-        let compressor = open(self.host, &request).ok()?;
-        Some(compressor.for_samples_of(chunk_bytes(&rung.algorithm, rung.level, self.total)))
+        Request { level: Some(rung.level), hardware, ..Request::new(&rung.algorithm) }
+    }
+
+    fn chunk_bytes(&self, rung: &Rung) -> u64 {
+        chunk_bytes(&rung.algorithm, rung.level, self.total)
     }
 
     /// Whether how fast what was compressed comes back matters.
@@ -267,10 +276,13 @@ impl<'a> Chooser<'a> {
             return vec![only];
         }
         let candidates = places.typed();
-        let Some(scout) = self.scout().filter(|_| !candidates.is_empty()) else { return vec![Filter::None] };
+        if candidates.is_empty() {
+            return vec![Filter::None];
+        }
         if self.wanted.objective == Objective::Speed {
             return [Filter::None].into_iter().chain(places.saving(&candidates)).collect();
         }
+        let Some(scout) = self.scout() else { return vec![Filter::None] };
         let Some(plain) = self.trial(&scout, Filter::None, data, false) else { return vec![Filter::None] };
         let tried = candidates.into_iter().filter_map(|f| self.trial(&scout, f, data, false));
         let smaller = tried.filter(|t| t.left() < plain.left() * (1.0 - LEAST_GAIN));
@@ -278,7 +290,7 @@ impl<'a> Chooser<'a> {
         [Filter::None].into_iter().chain(smallest.map(|t| t.filter)).collect()
     }
 
-    /// Fastest first, until nothing faster can come; those near the fastest once more.
+    /// Fastest first, until nothing faster can come.
     fn fastest(&mut self, data: &[u8], filters: &[Filter]) {
         let floors = self.wanted.floors;
         let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
@@ -287,7 +299,7 @@ impl<'a> Chooser<'a> {
         let mut lacks_repeats = false;
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
-                break;
+                return;
             }
             // Levels come fastest first.
             let is_served = self.trials.iter().any(|t| t.algorithm == rung.algorithm && fits(t));
@@ -311,17 +323,6 @@ impl<'a> Chooser<'a> {
                 return;
             }
         }
-        let Some((_, least_s)) = best else { return };
-        let is_near = |t: &&mut Trial| fits(t) && t.compress_s <= least_s * NEARLY_AS_FAST;
-        let mut trials = std::mem::take(&mut self.trials);
-        let near: Vec<_> = trials.iter_mut().filter(is_near).collect();
-        if near.len() > 1 {
-            for trial in near {
-                let again = self.race(&trial.rung(), trial.filter, data);
-                trial.compress_s = again.map_or(trial.compress_s, |t| t.compress_s.min(trial.compress_s));
-            }
-        }
-        self.trials = trials;
     }
 
     /// A trial of `rung` after a short one that warms it up. Within it no bytes come twice: in data that comes again a processor foresees the

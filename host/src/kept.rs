@@ -29,11 +29,14 @@ const MOST_CHOICES: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Mutex<OfSnapshot>);
 
-/// Compressors by request, and choices, all of one snapshot.
+/// What a compressor is for: a request, and the bytes that what it compresses is a sample of, where it is for trials.
+type Asked = (Request, Option<u64>);
+
+/// Compressors and choices, all of one snapshot.
 #[derive(Debug, Default)]
 struct OfSnapshot {
     snapshot: Option<Arc<Snapshot>>,
-    compressors: Vec<(Request, Arc<Compressor>)>,
+    compressors: Vec<(Asked, Arc<Compressor>)>,
     choices: Vec<Chosen>,
 }
 
@@ -100,7 +103,7 @@ impl Host {
         let likeness = if is_looked_at { Likeness::of(data) } else { request.likeness };
         let coarse = Request { likeness: likeness.as_ref().map(Likeness::coarse), ..request };
         // Pieces for trials are only taken where something is opened.
-        self.keep(coarse, |host, coarse| match is_looked_at {
+        self.keep((coarse, None), |host, (coarse, _)| match is_looked_at {
             true => host.compressor(&coarse.clone().like(data)),
             false => host.compressor(coarse),
         })
@@ -119,7 +122,18 @@ impl Host {
         let likeness = Likeness::of_frame(raw_bytes, frame_bytes);
         let direction = crate::Direction::Decompress;
         let request = Request { likeness, direction, ..Request::new(algorithm).bytes(size_class(raw_bytes)) };
-        self.keep(request, |host, request| host.decompressor(request))
+        self.keep((request, None), |host, (request, _)| host.decompressor(request))
+    }
+
+    /// What only compresses, for trials on samples of about `whole_bytes`: opening codecs takes as long as a short trial.
+    ///
+    /// # Errors
+    /// As [`encoder`](Self::encoder).
+    pub(crate) fn shared_sampler(&self, request: Request, whole_bytes: u64) -> Result<Arc<Compressor>> {
+        let bytes = size_class(whole_bytes);
+        self.keep((request, Some(bytes)), |host, (request, _)| {
+            Ok(host.encoder(request)?.for_samples_of(bytes))
+        })
     }
 
     /// As [`choose_for`](Self::choose_for), for pieces of which there are many: what was chosen for one serves others that look like it.
@@ -150,19 +164,19 @@ impl Host {
 
     fn keep(
         &self,
-        request: Request,
-        open: impl FnOnce(&Self, &Request) -> Result<Compressor>,
+        asked: Asked,
+        open: impl FnOnce(&Self, &Asked) -> Result<Compressor>,
     ) -> Result<Arc<Compressor>> {
         let now = self.snapshot();
         let mut kept = lock(&self.kept.0);
         if let Some((_, compressor)) =
-            kept.renewed(&now).compressors.iter().find(|(known, _)| *known == request)
+            kept.renewed(&now).compressors.iter().find(|(known, _)| *known == asked)
         {
             return Ok(Arc::clone(compressor));
         }
         drop(kept);
-        let compressor = Arc::new(open(self, &request)?);
-        let bytes = usize::try_from(request.bytes.unwrap_or_default()).unwrap_or(usize::MAX);
+        let compressor = Arc::new(open(self, &asked)?);
+        let bytes = usize::try_from(asked.1.or(asked.0.bytes).unwrap_or_default()).unwrap_or(usize::MAX);
         let is_small = compressor.scratch_bytes(bytes) <= MOST_CONTEXT_BYTES;
         let mut kept = lock(&self.kept.0);
         if is_small && kept.is_of(&now) {
@@ -170,7 +184,7 @@ impl Host {
                 kept.compressors.clear();
             }
             // Who opened the same meanwhile has one of its own.
-            kept.compressors.push((request, Arc::clone(&compressor)));
+            kept.compressors.push((asked, Arc::clone(&compressor)));
         }
         Ok(compressor)
     }

@@ -1,7 +1,7 @@
 //! `--algorithm auto`: what is chosen, that it is told, how the output is named, and what is refused.
 
 use crate::*;
-use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Policy, Wanted};
+use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Policy, Request, Wanted};
 
 /// Numbers whose every other byte is noise.
 fn numbers(len: usize) -> Vec<u8> {
@@ -84,6 +84,26 @@ fn mixed_data_is_judged_by_all_of_it() {
         assert_ne!(chosen(&host, &data, Objective::Speed).0, "store");
     }
     assert_eq!(chosen(&host, &[&noise[..], &text[..20_000]].concat(), Objective::Speed).0, "store");
+}
+
+#[test]
+fn codecs_kept_for_trials_serve_trials_only() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    let text = text(400_000);
+    let speed = Wanted { algorithm: Some("zstd".into()), may_store: false, ..Wanted::default() };
+    let speed = Wanted { objective: Objective::Speed, ..speed };
+    for data in [&text[..], &text[..100_000], &text[..]] {
+        let choice = host.choose_for(&DataSample::of(data), &speed).expect("a choice");
+        assert!(
+            choice.trials.iter().all(|t| t.decompress_s.is_none() && t.compressed_bytes > 0),
+            "{choice:?}"
+        );
+        let request = Request::new("zstd").level(choice.level);
+        let compressor = host.shared_compressor(request, data).expect("a compressor");
+        let (compressed, _) = compressor.compress(data).expect("compressed");
+        assert_eq!(compressor.decompress(&compressed, None).expect("decompressed"), data);
+    }
 }
 
 #[test]

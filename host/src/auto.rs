@@ -505,8 +505,12 @@ fn compress(
 ) -> Result<(f64, usize)> {
     // Room for all frames: a buffer that grows loses what was in it.
     let room = 2 * data.len() + (64 << 10);
-    crate::buffer::resize(out, room.max(out.len()))
-        .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
+    if out.len() < room {
+        crate::buffer::resize(out, room)
+            .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
+        // Not in the time of the first trial.
+        out.fill(0);
+    }
     frames.clear();
     let start = clock.now();
     let source = if filter == Filter::None {

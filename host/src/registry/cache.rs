@@ -95,9 +95,10 @@ impl Index {
         self.files.extend(new.map(|(path, file)| (path.clone(), file.clone())));
     }
 
-    /// How many files are known outside of `folder`.
-    pub(crate) fn files_outside(&self, folder: &Path) -> usize {
-        self.files.keys().filter(|path| !path.starts_with(folder)).count()
+    /// Whether a known file outside of `folder` is gone, leaving aside those just `met`. Others that were not met may be of another set.
+    pub(crate) fn has_lost(&self, folder: &Path, met: &BTreeSet<&Path>) -> bool {
+        let is_lost = |path: &Path| !path.starts_with(folder) && !met.contains(path) && !path.exists();
+        self.files.keys().any(|path| is_lost(path))
     }
 
     /// Hashes of all known files outside of `folder`.
@@ -490,6 +491,25 @@ mod tests {
         }
         drop(cache.begin_probe("h"));
         assert_eq!(cache.begin_probe("h").1, 0);
+    }
+
+    #[test]
+    fn only_files_that_are_gone_are_lost_not_those_of_another_set() {
+        let cache = Cache::open(None).expect("temporary cache");
+        let here = cache.root().join("index.lock");
+        fs::write(&here, "").expect("write");
+        let identity = FileIdentity::of(&File::open(&here).expect("open")).expect("identity");
+        let gone = cache.root().join("gone");
+        let mut index = Index::default();
+        index.insert(here.clone(), identity.clone(), "h".into());
+        let (elsewhere, none) = (Path::new("/elsewhere"), BTreeSet::new());
+        assert!(!index.has_lost(elsewhere, &none), "it is there, though not met");
+        index.insert(gone.clone(), identity, "g".into());
+        assert!(
+            index.has_lost(elsewhere, &none) && index.has_lost(elsewhere, &BTreeSet::from([here.as_path()]))
+        );
+        assert!(!index.has_lost(elsewhere, &BTreeSet::from([gone.as_path()])), "met a moment ago");
+        assert!(!index.has_lost(cache.root(), &none), "copies are not files of a set");
     }
 
     #[test]

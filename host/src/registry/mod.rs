@@ -213,8 +213,8 @@ impl Registry {
         }
         let mut held = lock(&self.held);
         held.extend(entries.iter().map(|e| e.hash.clone()));
-        let met = entries.iter().filter(|e| !e.hash.is_empty()).count();
-        if index != known || known.files_outside(self.cache.root()) != met {
+        let met = entries.iter().filter(|e| !e.hash.is_empty()).map(|e| e.path.as_path()).collect();
+        if index != known || known.has_lost(self.cache.root(), &met) {
             // A cache that cannot be written costs time at the next start, nothing else.
             let _ = self.cache.update_index(&index, &known, &held);
         }

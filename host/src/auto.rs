@@ -333,6 +333,7 @@ impl<'a> Chooser<'a> {
         }
         let (least, most) = RACE_WARM_UP_BYTES.into_inner();
         let (warm_up, timed) = data.split_at((data.len() / 8).clamp(least, most) / 8 * 8);
+        make_room(&mut self.buffers.out, timed.len().min(BLOCK_BYTES)).ok()?;
         self.trial(rung, filter, warm_up, false)?;
         let mut all: Option<Trial> = None;
         for block in timed.chunks(BLOCK_BYTES) {
@@ -503,14 +504,7 @@ fn compress(
     clock: Clock,
     Buffers { filtered, out, frames, .. }: &mut Buffers,
 ) -> Result<(f64, usize)> {
-    // Room for all frames: a buffer that grows loses what was in it.
-    let room = 2 * data.len() + (64 << 10);
-    if out.len() < room {
-        crate::buffer::resize(out, room)
-            .map_err(|_| Error::Usage(format!("no memory for a trial of {} bytes", data.len())))?;
-        // Not in the time of the first trial.
-        out.fill(0);
-    }
+    make_room(out, data.len())?;
     frames.clear();
     let start = clock.now();
     let source = if filter == Filter::None {
@@ -527,6 +521,18 @@ fn compress(
         end += len;
     }
     Ok((clock.now() - start, end))
+}
+
+/// Makes room in `out` for all frames of `len` bytes: a buffer that grows loses what was in it.
+fn make_room(out: &mut Vec<u8>, len: usize) -> Result<()> {
+    let room = len + len / 4 + (16 << 10);
+    if out.len() < room {
+        crate::buffer::resize(out, room)
+            .map_err(|_| Error::Usage(format!("no memory for a trial of {len} bytes")))?;
+        // So that the system need not find memory in the time of a trial.
+        out.fill(0);
+    }
+    Ok(())
 }
 
 /// Undoes the last [`compress`]; seconds.

@@ -1,7 +1,8 @@
 //! Which kinds of the built-in benchmark data some bytes are like, so that measurements of those kinds count most for them.
 //!
 //! Two libraries that take the same time on text may differ twofold on weights or images. What tells the kinds apart for compressors is
-//! how unevenly bytes are distributed and how much repeats within a short distance; both are had from a few pages in microseconds.
+//! how unevenly bytes are distributed, how much repeats within a short distance, and whether it is text at all; that is had from a few pages
+//! in microseconds.
 
 use super::auto::bits;
 use crate::benchmark::data::Kind;
@@ -16,6 +17,10 @@ const BYTES_PER_PAGE: usize = 512 << 10;
 const NEARNESS: f64 = 0.1;
 /// How much more a difference in entropy counts than one in repetition.
 const ENTROPY_WEIGHT: f64 = 1.5;
+/// How much less it counts whether bytes are text.
+const BINARY_WEIGHT: f64 = 0.3;
+/// Share of control bytes from which on they are not.
+const BINARY_CONTROLS: f64 = 0.05;
 
 /// How much the measurements of each kind of benchmark data count.
 #[derive(Clone, PartialEq, Debug)]
@@ -161,6 +166,8 @@ pub(crate) struct Features {
     entropy: f64,
     /// Share of bytes in repetitions of 4 bytes and more.
     pub(crate) repeated: f64,
+    /// From 0, for text in whatever script, to 1, for what is none: by the share of bytes below a space but for tabs and line ends.
+    binary: f64,
 }
 
 impl Features {
@@ -168,35 +175,48 @@ impl Features {
     pub(crate) fn of(data: &[u8]) -> Option<Self> {
         let all: Vec<Self> = pages(data).map(Self::of_page).collect();
         let mean = |feature: fn(&Self) -> f64| all.iter().map(feature).sum::<f64>() / all.len() as f64;
-        (!all.is_empty()).then(|| Self { entropy: mean(|f| f.entropy), repeated: mean(|f| f.repeated) })
+        (!all.is_empty()).then(|| Self {
+            entropy: mean(|f| f.entropy),
+            repeated: mean(|f| f.repeated),
+            binary: mean(|f| f.binary),
+        })
     }
 
     fn of_page(page: &[u8]) -> Self {
-        Self { entropy: entropy(page), repeated: repeated(page) }
+        let counts = counts(page);
+        let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+        let controls: u32 = (0..b' ').filter(is_control).map(|byte| counts[usize::from(byte)]).sum();
+        Self {
+            entropy: bits(&counts) / 8.0,
+            repeated: repeated(page),
+            binary: (f64::from(controls) / page.len() as f64 / BINARY_CONTROLS).min(1.0),
+        }
     }
 
-    fn squared_distance(self, other: Self) -> f64 {
-        let (entropy, repeated) = (self.entropy - other.entropy, self.repeated - other.repeated);
-        (ENTROPY_WEIGHT * entropy).powi(2) + repeated.powi(2)
+    /// From these to those of a `kind`. Text is not like what is none; but what is none, as a program, may well compress like text.
+    fn squared_distance(self, kind: Self) -> f64 {
+        let (entropy, repeated) = (self.entropy - kind.entropy, self.repeated - kind.repeated);
+        let binary = (kind.binary - self.binary).max(0.0);
+        (ENTROPY_WEIGHT * entropy).powi(2) + repeated.powi(2) + (BINARY_WEIGHT * binary).powi(2)
     }
 }
 
 /// The features of the kinds, in their order: written down, since generating them would take a fifth of what compressing a small file takes.
 const KINDS: [Features; Kind::ALL.len()] = [
-    Features { entropy: 0.5671, repeated: 0.6394 },
-    Features { entropy: 0.6242, repeated: 0.8552 },
-    Features { entropy: 0.4912, repeated: 0.7672 },
-    Features { entropy: 0.9082, repeated: 0.0046 },
-    Features { entropy: 0.7553, repeated: 0.1380 },
-    Features { entropy: 0.9939, repeated: 0.0 },
+    Features { entropy: 0.5671, repeated: 0.6394, binary: 0.0 },
+    Features { entropy: 0.6242, repeated: 0.8552, binary: 0.0 },
+    Features { entropy: 0.4912, repeated: 0.7672, binary: 1.0 },
+    Features { entropy: 0.9082, repeated: 0.0046, binary: 1.0 },
+    Features { entropy: 0.7553, repeated: 0.1380, binary: 1.0 },
+    Features { entropy: 0.9939, repeated: 0.0, binary: 1.0 },
 ];
 
-fn entropy(page: &[u8]) -> f64 {
+fn counts(page: &[u8]) -> [u32; 256] {
     let mut counts = [0; 256];
     for byte in page {
         counts[usize::from(*byte)] += 1;
     }
-    bits(&counts) / 8.0
+    counts
 }
 
 /// Share of bytes in greedy matches with what came before, as the fastest compressors look for them.
@@ -243,6 +263,17 @@ mod tests {
             }
             assert!((likeness.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn what_is_text_is_not_like_binary_data_however_much_of_it_repeats() {
+        let record = |n: u32| {
+            let id = n.wrapping_mul(2_654_435_761);
+            format!("{{\"id\": {id}, \"clip\": \"кадр {}\", \"score\": {}}}\n", id % 977, n % 13)
+        };
+        let likeness =
+            Likeness::of((0..5000).map(record).collect::<String>().as_bytes()).expect("enough of it");
+        assert!(likeness.weight(Kind::Binary.name()) < 0.05, "{likeness:?}");
     }
 
     #[test]

@@ -501,7 +501,7 @@ mod tests {
         let identity = FileIdentity::of(&File::open(&here).expect("open")).expect("identity");
         let gone = cache.root().join("gone");
         let mut index = Index::default();
-        index.insert(here.clone(), identity.clone(), "h".into());
+        index.insert(here.clone(), identity, "h".into());
         let (elsewhere, none) = (Path::new("/elsewhere"), BTreeSet::new());
         assert!(!index.has_lost(elsewhere, &none), "it is there, though not met");
         index.insert(gone.clone(), identity, "g".into());

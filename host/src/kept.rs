@@ -130,9 +130,8 @@ impl Host {
     /// # Errors
     /// As [`encoder`](Self::encoder).
     pub(crate) fn shared_sampler(&self, request: Request, whole_bytes: u64) -> Result<Arc<Compressor>> {
-        let bytes = size_class(whole_bytes);
-        self.keep((request, Some(bytes)), |host, (request, _)| {
-            Ok(host.encoder(request)?.for_samples_of(bytes))
+        self.keep((request, Some(size_class(whole_bytes))), |host, (request, _)| {
+            Ok(host.encoder(request)?.for_samples_of(whole_bytes))
         })
     }
 

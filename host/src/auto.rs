@@ -523,14 +523,14 @@ fn compress(
     Ok((clock.now() - start, end))
 }
 
-/// Makes room in `out` for all frames of `len` bytes: a buffer that grows loses what was in it.
+/// Makes room in `out` for all frames of `len` bytes, and for what codecs ask for beyond them: a buffer that grows loses what was in it.
 fn make_room(out: &mut Vec<u8>, len: usize) -> Result<()> {
-    let room = len + len / 4 + (16 << 10);
+    let room = 2 * len + (64 << 10);
     if out.len() < room {
         crate::buffer::resize(out, room)
             .map_err(|_| Error::Usage(format!("no memory for a trial of {len} bytes")))?;
-        // So that the system need not find memory in the time of a trial.
-        out.fill(0);
+        // So that the system need not find memory in the time of a trial; hardly anything is written beyond.
+        out[..len].fill(0);
     }
     Ok(())
 }

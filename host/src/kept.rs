@@ -175,7 +175,8 @@ impl Host {
         }
         drop(kept);
         let compressor = Arc::new(open(self, &asked)?);
-        let bytes = usize::try_from(asked.1.or(asked.0.bytes).unwrap_or_default()).unwrap_or(usize::MAX);
+        let (request, whole_bytes) = &asked;
+        let bytes = usize::try_from(whole_bytes.or(request.bytes).unwrap_or_default()).unwrap_or(usize::MAX);
         let is_small = compressor.scratch_bytes(bytes) <= MOST_CONTEXT_BYTES;
         let mut kept = lock(&self.kept.0);
         if is_small && kept.is_of(&now) {

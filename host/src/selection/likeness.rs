@@ -184,8 +184,8 @@ impl Features {
 
     fn of_page(page: &[u8]) -> Self {
         let counts = counts(page);
-        let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
-        let controls: u32 = (0..b' ').filter(is_control).map(|byte| counts[usize::from(byte)]).sum();
+        let controls = (0..b' ').filter(|byte| !matches!(byte, b'\t' | b'\n' | b'\r'));
+        let controls: u32 = controls.map(|byte| counts[usize::from(byte)]).sum();
         Self {
             entropy: bits(&counts) / 8.0,
             repeated: repeated(page),

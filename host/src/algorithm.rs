@@ -71,13 +71,16 @@ pub fn is_reference(algorithm: &str, library: &str) -> bool {
     find(algorithm).is_some_and(|k| k.reference_library == library)
 }
 
-/// Memory, in bytes, that decoding a frame of one of the known algorithms takes beside its buffers: xz(1) and bzip2(1) list
-/// theirs; the others need less than 1 MiB when they decode from memory to memory.
-pub fn decoder_bytes(algorithm: &str, level: i32) -> u64 {
+/// Memory, in bytes, that decoding a frame of `raw_bytes` of one of the known algorithms takes beside its buffers: xz(1) and bzip2(1) list
+/// theirs, and no dictionary is larger than what it is for; the others need less than 1 MiB when they decode from memory to memory.
+pub fn decoder_bytes(algorithm: &str, level: i32, raw_bytes: u64) -> u64 {
     const DICTIONARY_LOG: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
     let level = usize::try_from(level).unwrap_or(0).min(9);
     match algorithm {
-        "lzma" => (1 << DICTIONARY_LOG[level]) + (1 << 20),
+        "lzma" => {
+            let most = 1 << DICTIONARY_LOG[level];
+            raw_bytes.clamp(1, most).next_power_of_two() + (1 << 20)
+        }
         "bzip2" => 100_000 + 400_000 * level.max(1) as u64,
         STORE => 0,
         _ => 1 << 20,

@@ -7,7 +7,7 @@ use crate::{
     benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
-    pipeline::{default_chunk_bytes, threads},
+    pipeline::{default_chunk_bytes, fitting_chunk, threads},
     registry::report::CodecInfo,
     sample::longest,
     selection::auto::{
@@ -43,7 +43,7 @@ const FAR_FINALIST: f64 = 1.3;
 /// And how many do at most.
 const FINALISTS: usize = 4;
 /// Bytes of the longer trials where it does not: a share of the data.
-const FINAL_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 20;
+const FINAL_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 20;
 /// What must be saved of data as a whole, of what is left of it in pieces, for it to repeat itself from afar.
 const FAR_GAIN: f64 = 0.03;
 /// A fast level that sees a few MiB.
@@ -241,8 +241,13 @@ impl<'a> Chooser<'a> {
     /// Tries `rung`; what cannot be tried is no candidate.
     fn trial(&mut self, rung: &Rung, filter: Filter, data: &[u8], exact: bool) -> Option<Trial> {
         let compressor = self.kept_compressor(rung)?;
-        let runs = Runs { exact, decompresses: self.decompresses() };
-        measure(&compressor, rung, filter, data, self.total, runs, &mut self.buffers).ok()
+        let runs = self.runs(exact, self.decompresses());
+        measure(&compressor, rung, filter, data, runs, &mut self.buffers).ok()
+    }
+
+    fn runs(&self, exact: bool, decompresses: bool) -> Runs {
+        let most_memory_bytes = self.wanted.floors.max_memory_bytes;
+        Runs { exact, decompresses, total: self.total, most_memory_bytes }
     }
 
     /// Where there is too little to try anything with.
@@ -255,7 +260,7 @@ impl<'a> Chooser<'a> {
         self.trials.clear();
         let why = format!("the default: {} bytes are too few to choose by", data.len());
         let filter = self.wanted.filter.unwrap_or_default();
-        Ok(Choice { algorithm, level, filter, why, trials: Vec::new() })
+        Ok(Choice { algorithm, level, filter, chunk_bytes: None, why, trials: Vec::new() })
     }
 
     /// Whether a trial finds nothing, either, in what looks random.
@@ -380,21 +385,22 @@ impl<'a> Chooser<'a> {
 
     /// Those that came near the smallest, once more on a longer stretch: some codecs see farther than others.
     fn finals(&mut self, data: &[u8]) {
+        let floors = self.wanted.floors;
         self.trials.sort_by(|a, b| a.left().total_cmp(&b.left()));
-        let Some(smallest) = self.trials.first().cloned() else { return };
+        let fits = |t: &&Trial| t.rejected(floors).is_none();
+        let Some(smallest) = self.trials.iter().find(fits).cloned() else { return };
         let (least, most) = FINAL_BYTES.into_inner();
-        let bytes = ((self.total / 8) as usize).clamp(least, most).min(data.len());
+        let bytes = (self.total / 8).clamp(least, most).min(data.len() as u64) as usize;
         let is_far = self.repeats_from_afar(data, bytes, smallest.filter);
         let part = &data[(data.len() - bytes) / 2 / 8 * 8..][..bytes];
         let (data, factor) = if is_far { (data, FAR_FINALIST) } else { (part, FINALIST) };
         let is_near = |t: &&Trial| t.left() <= smallest.left() * factor;
-        let floors = self.wanted.floors;
         // On so much they take long.
         let is_last = |t: &&Trial| !is_far || !auto::is_outlooked(t, &self.trials, floors);
-        let near = self.trials.iter().filter(is_near).filter(is_last).take(FINALISTS);
+        let near = self.trials.iter().filter(fits).filter(is_near).filter(is_last).take(FINALISTS);
         let jobs: Vec<(Rung, Filter)> = near.map(|t| (t.rung(), t.filter)).collect();
         let finals = self.together(&jobs, data);
-        if finals.is_empty() {
+        if !finals.iter().any(|t| fits(&t)) {
             return;
         }
         let is_part = (data.len() as u64) < self.total;
@@ -411,8 +417,8 @@ impl<'a> Chooser<'a> {
         let Some(compressor) = rung.filter(|_| data.len() > bytes).and_then(|r| self.compressor(r)) else {
             return false;
         };
-        let clock = clock_of(&compressor);
-        let mut left = |data: &[u8]| Ok(compress(&compressor, filter, data, clock, &mut self.buffers)?.1);
+        let trying = Trying { compressor: &compressor, filter, chunk_bytes: usize::MAX };
+        let mut left = |data: &[u8]| Ok(trying.compress(data, &mut self.buffers)?.1);
         let Ok(whole) = left(data) else { return false };
         let pieces: Result<usize> = data.chunks(bytes).map(left).sum();
         pieces.is_ok_and(|pieces| (whole as f64) < pieces as f64 * (1.0 - FAR_GAIN))
@@ -424,15 +430,15 @@ impl<'a> Chooser<'a> {
         // The slowest first, so that none is left for the end.
         let worker = || {
             let (mut buffers, mut done) = (Buffers::default(), Vec::new());
-            let runs = Runs { exact: false, decompresses: true };
+            let runs = self.runs(false, true);
             loop {
                 let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let Some((rung, filter)) = jobs.len().checked_sub(number + 1).map(|n| &jobs[n]) else {
                     return done;
                 };
                 let compressor = self.compressor(rung);
-                let trial = compressor
-                    .and_then(|c| measure(&c, rung, *filter, data, self.total, runs, &mut buffers).ok());
+                let trial =
+                    compressor.and_then(|c| measure(&c, rung, *filter, data, runs, &mut buffers).ok());
                 done.extend(trial);
             }
         };
@@ -452,12 +458,16 @@ impl<'a> Chooser<'a> {
     }
 }
 
-/// How thoroughly to measure.
+/// How to measure.
 #[derive(Clone, Copy)]
 struct Runs {
     /// Warmed up, and the better of two.
     exact: bool,
     decompresses: bool,
+    /// Bytes of all that a sample is of.
+    total: u64,
+    /// Most memory that a job may take, in bytes.
+    most_memory_bytes: Option<u64>,
 }
 
 /// What `compressor` makes of `data`.
@@ -466,21 +476,24 @@ fn measure(
     rung: &Rung,
     filter: Filter,
     data: &[u8],
-    total: u64,
     runs: Runs,
     buffers: &mut Buffers,
 ) -> Result<Trial> {
-    let clock = clock_of(compressor);
+    let usual = chunk_bytes(&rung.algorithm, rung.level, runs.total) as usize;
+    let takes = |chunk_bytes| memory_bytes(compressor, filter, chunk_bytes);
+    let fitting = runs.most_memory_bytes.and_then(|most| fitting_chunk(usual, most, takes));
+    let chunk_bytes = fitting.filter(|fits| *fits < usual);
+    let trying = Trying { compressor, filter, chunk_bytes: chunk_bytes.unwrap_or(usize::MAX) };
     if runs.exact {
-        compress(compressor, filter, &data[..data.len() / WARM_UP], clock, buffers)?;
+        trying.compress(&data[..data.len() / WARM_UP], buffers)?;
     }
-    let (mut compress_s, len) = compress(compressor, filter, data, clock, buffers)?;
+    let (mut compress_s, len) = trying.compress(data, buffers)?;
     if runs.exact {
-        compress_s = compress_s.min(compress(compressor, filter, data, clock, buffers)?.0);
+        compress_s = compress_s.min(trying.compress(data, buffers)?.0);
     }
     let mut decompress_s = None;
     for _ in 0..usize::from(runs.decompresses) * (1 + usize::from(runs.exact)) {
-        let seconds = decompress(compressor, filter, data.len(), clock, buffers)?;
+        let seconds = trying.decompress(data.len(), buffers)?;
         decompress_s = Some(decompress_s.map_or(seconds, |least: f64| least.min(seconds)));
     }
     Ok(Trial {
@@ -491,36 +504,65 @@ fn measure(
         compressed_bytes: len as u64,
         compress_s,
         decompress_s,
-        memory_bytes: memory_bytes(compressor, filter, total),
+        memory_bytes: takes(chunk_bytes.unwrap_or(usual)),
+        chunk_bytes,
     })
 }
 
-/// Compresses `data`; seconds, and what is left. What is shuffled goes to the codec plane by plane: in a whole chunk planes are long, in a
-/// sample several would share a block, and so its statistics.
-fn compress(
-    compressor: &Compressor,
+/// What is tried: a codec after a filter, on chunks that are shorter than a sample only where there is little memory.
+struct Trying<'a> {
+    compressor: &'a Compressor,
     filter: Filter,
-    data: &[u8],
-    clock: Clock,
-    Buffers { filtered, out, frames, .. }: &mut Buffers,
-) -> Result<(f64, usize)> {
-    make_room(out, data.len())?;
-    frames.clear();
-    let start = clock.now();
-    let source = if filter == Filter::None {
-        data
-    } else {
-        filtered.resize(data.len(), 0);
-        filter.apply(data, filtered);
-        filtered
-    };
-    let mut end = 0;
-    for plane in planes(source, filter) {
-        let len = compressor.compress_into(Checksum::Own, plane, out, end)?.len;
-        frames.push((end..end + len, plane.len()));
-        end += len;
+    chunk_bytes: usize,
+}
+
+impl Trying<'_> {
+    /// Compresses `data`; seconds, and what is left. What is shuffled goes to the codec plane by plane: in a whole chunk planes are long, in a
+    /// sample several would share a block, and so its statistics.
+    fn compress(
+        &self,
+        data: &[u8],
+        Buffers { filtered, out, frames, .. }: &mut Buffers,
+    ) -> Result<(f64, usize)> {
+        make_room(out, data.len())?;
+        frames.clear();
+        let clock = clock_of(self.compressor);
+        let start = clock.now();
+        let mut end = 0;
+        for chunk in data.chunks(self.chunk_bytes) {
+            let source = if self.filter == Filter::None {
+                chunk
+            } else {
+                filtered.resize(chunk.len(), 0);
+                self.filter.apply(chunk, filtered);
+                filtered.as_slice()
+            };
+            for plane in planes(source, self.filter) {
+                let len = self.compressor.compress_into(Checksum::Own, plane, out, end)?.len;
+                frames.push((end..end + len, plane.len()));
+                end += len;
+            }
+        }
+        Ok((clock.now() - start, end))
     }
-    Ok((clock.now() - start, end))
+
+    /// Undoes the last [`compress`](Self::compress), of `len` bytes; seconds.
+    fn decompress(&self, len: usize, Buffers { filtered, out, back, frames }: &mut Buffers) -> Result<f64> {
+        back.resize(len, 0);
+        filtered.resize(len, 0);
+        let clock = clock_of(self.compressor);
+        let start = clock.now();
+        let mut at = 0;
+        for (frame, len) in frames.iter() {
+            self.compressor.decode_frame(&out[frame.clone()], &mut back[at..at + len], |_| true)?;
+            at += len;
+        }
+        if self.filter != Filter::None {
+            let chunks = back.chunks(self.chunk_bytes).zip(filtered.chunks_mut(self.chunk_bytes));
+            chunks.for_each(|(chunk, raw)| self.filter.undo(chunk, raw));
+        }
+        Ok(clock.now() - start)
+    }
 }
 
 /// Makes room in `out` for all frames of `len` bytes, and for what codecs ask for beyond them: a buffer that grows loses what was in it.
@@ -535,40 +577,17 @@ fn make_room(out: &mut Vec<u8>, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// Undoes the last [`compress`]; seconds.
-fn decompress(
-    compressor: &Compressor,
-    filter: Filter,
-    len: usize,
-    clock: Clock,
-    Buffers { filtered, out, back, frames }: &mut Buffers,
-) -> Result<f64> {
-    back.resize(len, 0);
-    filtered.resize(len, 0);
-    let start = clock.now();
-    let mut at = 0;
-    for (frame, len) in frames.iter() {
-        compressor.decode_frame(&out[frame.clone()], &mut back[at..at + len], |_| true)?;
-        at += len;
-    }
-    if filter != Filter::None {
-        filter.undo(back, filtered);
-    }
-    Ok(clock.now() - start)
-}
-
 /// Bytes of a chunk of `total` bytes.
 fn chunk_bytes(algorithm: &str, level: i32, total: u64) -> u64 {
     (default_chunk_bytes(algorithm, level) as u64).min(total).min(MAX_CHUNK_BYTES as u64)
 }
 
 /// Memory of a job on one thread: chunks and codec, in the direction that takes more.
-fn memory_bytes(compressor: &Compressor, filter: Filter, total: u64) -> u64 {
-    let (algorithm, level) = (compressor.algorithm(), compressor.level());
-    let chunk = chunk_bytes(algorithm, level, total);
+fn memory_bytes(compressor: &Compressor, filter: Filter, chunk_bytes: usize) -> u64 {
     let copies = 2 + u64::from(filter != Filter::None);
-    let codec = compressor.scratch_bytes(chunk as usize).max(algorithm::decoder_bytes(algorithm, level));
-    copies * chunk + codec
+    let chunk = chunk_bytes as u64;
+    let decoder = algorithm::decoder_bytes(compressor.algorithm(), compressor.level(), chunk);
+    copies * chunk + compressor.scratch_bytes(chunk_bytes).max(decoder)
 }
 
 /// Time on the processor, which other work on the machine does not stretch; for devices, time on the wall.

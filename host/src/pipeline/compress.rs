@@ -99,7 +99,7 @@ impl FromStr for Filtering {
 /// How to compress a stream.
 #[derive(Clone, Debug, Default)]
 pub struct CompressOptions {
-    /// Bytes of input in one frame; by algorithm and level when absent.
+    /// Bytes of input in one frame; by algorithm and level when absent, and smaller where `memory_bytes` asks for it.
     pub chunk_bytes: Option<usize>,
     /// Workers at most; all processors when absent. Fewer where memory is short.
     pub threads: Option<usize>,
@@ -238,6 +238,12 @@ pub fn compress<R: Read + Send, W: Write>(
 ) -> Result<Summary> {
     let start = Instant::now();
     let mut chunk_bytes = checked(compressor, options)?;
+    let smaller = smaller_chunk(compressor, options, chunk_bytes);
+    let note = smaller.map(|(fits, allowed)| {
+        let [fits, usual, allowed] = [fits as u64, chunk_bytes as u64, allowed].map(size::binary);
+        format!("chunks of {fits} instead of {usual}: {allowed} of memory are allowed (--memory-limit)")
+    });
+    chunk_bytes = smaller.map_or(chunk_bytes, |(fits, _)| fits);
     if options.chunk_bytes.is_none() && !is_one_chunk(options.input_bytes, chunk_bytes) {
         chunk_bytes = balanced(chunk_bytes, options.input_bytes, memory::threads(options.threads));
     }
@@ -256,7 +262,7 @@ pub fn compress<R: Read + Send, W: Write>(
     let announced = if first.input_len < chunk_bytes { first.input_len.max(1) } else { chunk_bytes };
     let sink = Sink::new(output, compressor, options, announced, fit.workers.max(1));
     let mut done = Done { sink, options, on_event, summary: Summary::default() };
-    done.summary.warnings.extend(fit.note);
+    done.summary.warnings.extend(note.into_iter().chain(fit.note));
     let is_short = first.input_len < chunk_bytes || is_one_chunk(options.input_bytes, chunk_bytes);
     let lanes = Lanes {
         workers: if is_short || fit.items < 2 { 0 } else { fit.workers },
@@ -310,20 +316,35 @@ fn checked(compressor: &Compressor, options: &CompressOptions) -> Result<usize> 
     Ok(chunk_bytes)
 }
 
+/// What the usual chunks are cut to, where a limit of memory that is given with it does not allow for one of them.
+fn smaller_chunk(compressor: &Compressor, options: &CompressOptions, usual: usize) -> Option<(usize, u64)> {
+    let allowed = options.memory_bytes.filter(|_| options.chunk_bytes.is_none())?;
+    let takes = |bytes| need_of(compressor, options, bytes).least();
+    let fits = memory::fitting_chunk(usual, allowed, takes)?;
+    (fits < usual).then_some((fits, allowed))
+}
+
+/// What chunks of so many bytes take, or all of the input, where it is known to be shorter.
+fn need_of(compressor: &Compressor, options: &CompressOptions, chunk_bytes: usize) -> Need {
+    let is_shorter = |known: &usize| *known < chunk_bytes;
+    let known = options.input_bytes.and_then(|b| usize::try_from(b).ok());
+    let filled = known.filter(is_shorter).map_or(chunk_bytes, |known| known.max(1));
+    let copies = 2 + u64::from(options.verify) + u64::from(!options.filter.is_none());
+    Need {
+        fixed: group_memory_bytes(options.parity_percent),
+        item: copies * filled as u64 + (64 << 10),
+        worker: compressor.scratch_bytes(filled),
+        spare: SPARE_BYTES,
+    }
+}
+
 fn fitting(
     compressor: &Compressor,
     options: &CompressOptions,
     chunk_bytes: usize,
     known: usize,
 ) -> Result<(Fit, usize)> {
-    let filled = chunk_bytes.min(known.max(1));
-    let copies = 2 + u64::from(options.verify) + u64::from(!options.filter.is_none());
-    let need = Need {
-        fixed: group_memory_bytes(options.parity_percent),
-        item: copies * filled as u64 + (64 << 10),
-        worker: compressor.scratch_bytes(filled),
-        spare: SPARE_BYTES,
-    };
+    let need = need_of(compressor, options, chunk_bytes);
     let is_little = is_one_chunk(options.input_bytes, chunk_bytes.min(memory::LITTLE_BYTES as usize));
     if is_little && options.memory_bytes.is_none() && options.parity_percent == 0 {
         return Ok((Fit { workers: 0, items: 1, note: None }, 1));
@@ -333,11 +354,8 @@ fn fitting(
     let batch =
         if options.input_bytes.is_some() { compressor.batch().min(chunks) } else { compressor.batch() };
     memory::fit_batches(threads, options.memory_bytes, &need, batch).map_err(|short| {
-        let smaller = (0..).map(|n| chunk_bytes >> n).take_while(|b| *b >= 64 << 10).find(|bytes| {
-            let bytes = *bytes as u64;
-            need.fixed + copies * bytes + compressor.scratch_bytes(bytes as usize) <= short.allowed
-        });
-        let hint = match smaller {
+        let takes = |bytes| need_of(compressor, options, bytes).least();
+        let hint = match memory::fitting_chunk(chunk_bytes, short.allowed, takes) {
             Some(bytes) => format!("--chunk-size {}KB would fit", bytes >> 10),
             None if need.fixed > 0 => {
                 format!("parity alone takes {}; without it less is needed", size::binary(need.fixed))
@@ -458,7 +476,7 @@ fn describe(compressor: &Compressor, options: &CompressOptions, chunk: &Chunk) -
         algorithm: algorithm.to_owned(),
         level: compressor.level() as i16,
         filter: if is_stored { 0 } else { chunk.filter.code() },
-        decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level()) >> 10) as u32,
+        decoder_kib: (algorithm::decoder_bytes(algorithm, compressor.level(), u64::MAX) >> 10) as u32,
         frame_crc: crc32fast::hash(frame),
         raw_crc: crc32fast::hash(raw),
         raw_hash: XxHash3_128::oneshot(raw),

@@ -75,7 +75,7 @@ fn plan(algorithm: &str, options: &DecompressOptions) -> Option<Plan> {
     const HIGHEST_LEVEL: i32 = 9;
     let threads = memory::threads(options.threads);
     let allowed = options.memory_bytes.unwrap_or_else(default_memory_bytes);
-    let worker_bytes = algorithm::decoder_bytes(algorithm, HIGHEST_LEVEL);
+    let worker_bytes = algorithm::decoder_bytes(algorithm, HIGHEST_LEVEL, u64::MAX);
     (1..=threads as u64).rev().find_map(|workers| {
         let items = workers + 2;
         // Each item has its frames and what they decode to; the reader's buffer may be copied once to grow.

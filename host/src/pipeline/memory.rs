@@ -19,6 +19,23 @@ pub(crate) struct Need {
     pub spare: u64,
 }
 
+impl Need {
+    /// What one chunk on one thread takes.
+    pub(crate) fn least(&self) -> u64 {
+        self.fixed + self.item + self.worker
+    }
+}
+
+/// Chunks are not cut to less than this, in bytes: shorter ones cost too much of the ratio.
+const LEAST_CHUNK_BYTES: usize = 64 << 10;
+
+/// The largest of `chunk_bytes`, half of it, a quarter of it and so on of which one takes no more than `allowed` bytes of memory.
+pub(crate) fn fitting_chunk(chunk_bytes: usize, allowed: u64, takes: impl Fn(usize) -> u64) -> Option<usize> {
+    let halves = (0..usize::BITS).map(|n| chunk_bytes >> n);
+    let mut worthwhile = halves.take_while(|bytes| *bytes >= LEAST_CHUNK_BYTES.min(chunk_bytes).max(1));
+    worthwhile.find(|bytes| takes(*bytes) <= allowed)
+}
+
 /// What fits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fit {
@@ -53,7 +70,7 @@ pub(crate) fn threads(asked: Option<usize>) -> usize {
 /// Fits up to `threads` into `limit`, or into what is free where there is none: then one thread is always granted.
 pub(crate) fn fit(threads: usize, limit: Option<u64>, need: &Need) -> Result<Fit, Short> {
     let allowed = limit.unwrap_or_else(super::default_memory_bytes);
-    let least = need.fixed + need.item + need.worker;
+    let least = need.least();
     if least > allowed {
         let short = Short { needed: least, allowed };
         let note = || format!("{short}: going on with one thread");
@@ -111,6 +128,17 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const NEED: Need = Need { fixed: 0, item: 8 * MIB, worker: 100 * MIB, spare: 32 * MIB };
+
+    #[test]
+    fn a_chunk_is_halved_until_it_fits_but_not_cut_to_crumbs() {
+        let takes = |bytes: usize| 2 * bytes as u64 + MIB;
+        assert_eq!(fitting_chunk(4 << 20, 9 * MIB, takes), Some(4 << 20));
+        assert_eq!(fitting_chunk(4 << 20, 9 * MIB - 1, takes), Some(2 << 20));
+        assert_eq!(fitting_chunk(4 << 20, MIB + (128 << 10), takes), Some(64 << 10));
+        assert_eq!(fitting_chunk(4 << 20, MIB + (128 << 10) - 1, takes), None);
+        assert_eq!(fitting_chunk(4 << 10, MIB + (8 << 10), takes), Some(4 << 10));
+        assert_eq!([fitting_chunk(4 << 10, MIB, takes), fitting_chunk(0, 9 * MIB, takes)], [None, None]);
+    }
 
     #[test]
     fn a_limit_costs_threads_and_says_so() {

@@ -111,7 +111,7 @@ pub(super) fn lanes(
     let need = Need {
         fixed: 0,
         item: 2 * file.chunk_bytes + (64 << 10),
-        worker: algorithm::decoder_bytes(&file.algorithm, file.level) + filtered,
+        worker: algorithm::decoder_bytes(&file.algorithm, file.level, file.chunk_bytes) + filtered,
         spare: SPARE_BYTES,
     };
     let (threads, batch) = (memory::threads(options.threads), decoders.batch(&file.algorithm));

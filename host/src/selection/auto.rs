@@ -137,6 +137,9 @@ pub struct Trial {
     pub decompress_s: Option<f64>,
     /// Memory, in bytes, of a job on one thread, in the direction that takes more.
     pub memory_bytes: u64,
+    /// Bytes of a chunk, where fewer than usual are needed to stay within [`Floors::max_memory_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_bytes: Option<usize>,
 }
 
 impl Trial {
@@ -223,6 +226,9 @@ pub struct Choice {
     pub level: i32,
     /// Filter before the codec.
     pub filter: Filter,
+    /// Bytes of a chunk, where fewer than usual are needed to stay within [`Floors::max_memory_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_bytes: Option<usize>,
     /// Why, in words.
     pub why: String,
     /// What was tried, in that order.
@@ -434,21 +440,18 @@ pub fn choose(
         }
     }
     let best = best(&fitting, objective, may_store);
-    let (algorithm, level, filter, why) = match best {
-        Some(best) => (best.algorithm.clone(), best.level, best.filter, why(best, &fitting, objective)),
+    let (algorithm, level, filter, chunk_bytes, why) = match best {
+        Some(best) => {
+            let why = why(best, &fitting, objective);
+            (best.algorithm.clone(), best.level, best.filter, best.chunk_bytes, why)
+        }
         None if may_store => {
-            let fastest = fitting
-                .iter()
-                .chain(&trials.iter().collect::<Vec<_>>())
-                .copied()
-                .min_by(|a, b| a.left().total_cmp(&b.left()))
-                .cloned();
-            (STORE.to_owned(), 0, Filter::None, why_store(fastest.as_ref(), objective, &rejected))
+            (STORE.to_owned(), 0, Filter::None, None, why_store(&fitting, objective, &rejected))
         }
         None if trials.is_empty() => return Err("nothing installed could be tried".into()),
-        None => return Err(format!("nothing reaches what was asked: {}", rejected.join("; "))),
+        None => return Err(unreached(&rejected)),
     };
-    Ok(Choice { algorithm, level, filter, why, trials })
+    Ok(Choice { algorithm, level, filter, chunk_bytes, why, trials })
 }
 
 /// The best trial; nothing where storing is better.
@@ -479,7 +482,7 @@ fn why(best: &Trial, fitting: &[&Trial], objective: Objective) -> String {
     let (tried, ratio) = (fitting.len(), 1.0 / best.left().max(1e-9));
     let sample = crate::size::binary(best.raw_bytes);
     let speed = best.compress_mb_s();
-    match objective {
+    let mut why = match objective {
         Objective::Speed if best.saves() => format!(
             "the fastest of {tried} tried that saves {:.0} %: {speed:.0} MB/s, ratio {ratio:.2} on {sample} of it",
             LEAST_SAVING * 100.0
@@ -490,11 +493,23 @@ fn why(best: &Trial, fitting: &[&Trial], objective: Objective) -> String {
             best.decompress_mb_s()
         ),
         Objective::Ratio => format!("the smallest of {tried} tried: ratio {ratio:.2} on {sample} of it"),
+    };
+    if let Some(bytes) = best.chunk_bytes {
+        why += &format!(", in chunks of {} to take no more memory", crate::size::binary(bytes as u64));
     }
+    why
 }
 
-fn why_store(nearest: Option<&Trial>, objective: Objective, rejected: &[String]) -> String {
-    let saved = |t: &Trial| format!("{t} saves {:.1} %", (1.0 - t.left()) * 100.0);
+fn unreached(rejected: &[String]) -> String {
+    format!("nothing reaches what was asked: {}", rejected.join("; "))
+}
+
+fn why_store(fitting: &[&Trial], objective: Objective, rejected: &[String]) -> String {
+    if fitting.is_empty() && !rejected.is_empty() {
+        return unreached(rejected);
+    }
+    let saved = |t: &&Trial| format!("{t} saves {:.1} %", (1.0 - t.left()) * 100.0);
+    let nearest = fitting.iter().min_by(|a, b| a.left().total_cmp(&b.left()));
     let nearest = nearest.map_or_else(|| "its bytes look random".into(), saved);
     let why = match objective {
         Objective::Speed => format!("nothing saves {:.0} %", LEAST_SAVING * 100.0),
@@ -523,6 +538,7 @@ mod tests {
             compress_s: 1.0 / mb_s,
             decompress_s: Some(1.0 / back_mb_s),
             memory_bytes: (1e9 / mb_s) as u64,
+            chunk_bytes: None,
         }
     }
 

@@ -81,6 +81,7 @@ fn trial(row: &Row) -> Trial {
         compress_s: seconds(row.compress.mb_s),
         decompress_s: Some(seconds(row.decompress.mb_s)),
         memory_bytes: 2 * row.piece_bytes + row.scratch_bytes.max(row.peak_bytes),
+        chunk_bytes: None,
     }
 }
 

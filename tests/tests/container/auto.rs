@@ -43,6 +43,23 @@ fn floors_hold_or_nothing_is_chosen() {
     let choice = host.choose_for(&DataSample::of(&text), &small).expect("a choice");
     let trial = choice.trials.iter().find(|t| (&t.algorithm, t.level) == (&choice.algorithm, choice.level));
     assert!(trial.is_some_and(|t| t.memory_bytes <= 16 << 20), "{choice}");
+    let little = Wanted { floors: Floors { max_memory_bytes: Some(1400 << 10), ..small.floors }, ..small };
+    for objective in [Objective::Speed, Objective::Balanced, Objective::Ratio] {
+        let wanted = Wanted { objective, may_store: false, ..little.clone() };
+        let choice = host.choose_for(&DataSample::of(&text), &wanted).expect("a choice");
+        let trial =
+            choice.trials.iter().find(|t| (&t.algorithm, t.level) == (&choice.algorithm, choice.level));
+        let trial = trial.expect("it was tried");
+        assert!(trial.memory_bytes <= 1400 << 10 && choice.chunk_bytes == trial.chunk_bytes, "{choice}");
+        let chunk_bytes = choice.chunk_bytes.expect("fewer bytes than usual");
+        assert!(
+            (64 << 10..400_000).contains(&chunk_bytes) && choice.why.contains(" KiB to take"),
+            "{choice}"
+        );
+    }
+    let none = Wanted { floors: Floors { max_memory_bytes: Some(1000), ..little.floors }, ..little };
+    let choice = host.choose_for(&DataSample::of(&text), &none).expect("it may be stored");
+    assert!(choice.algorithm == "store" && choice.why.starts_with("nothing reaches"), "{choice}");
     let impossible = Wanted {
         floors: Floors { min_decompress_mb_s: Some(1e9), ..Floors::default() },
         algorithm: Some("zst".into()),

@@ -107,7 +107,7 @@ fn the_same_input_makes_the_same_bytes() {
 }
 
 #[test]
-fn a_memory_limit_costs_threads_or_is_refused_with_what_would_fit() {
+fn a_memory_limit_costs_threads_and_then_the_size_of_chunks() {
     let s = scratch();
     let input = s.file("input", &text(9 << 20));
     let out = s.path("out.zst");
@@ -117,15 +117,20 @@ fn a_memory_limit_costs_threads_or_is_refused_with_what_would_fit() {
     assert!(warning.contains("of 8 threads") && warning.contains("16 MiB"), "{warning}");
     let free = s.json(&[&compress[..], &["-T", "8", "--memory-limit", "2GB"]].concat());
     assert_eq!(free[0]["warnings"], serde_json::json!([]), "what fits is not spoken of");
-    let xz = s.path("out.xz");
-    let told =
-        s.ends(2, &["compress", "-l", "9", "--memory-limit", "64MB", path_str(&input), "-o", path_str(&xz)]);
-    assert!(told.contains("64 MiB are allowed") && told.contains("would fit"), "{told}");
-    assert!(!xz.exists());
-    let fits = told.split("--chunk-size ").nth(1).and_then(|t| t.split(' ').next()).expect("a size");
-    let again =
-        ["compress", "-l", "9", "--memory-limit", "64MB", "--chunk-size", fits, path_str(&input), "-c"];
-    assert!(s.output(&again).status.success(), "{fits} does fit");
+    let best = ["compress", "-f", "-a", "zstd", "-l", "16", "--memory-limit", "24MB", path_str(&input), "-o"];
+    let report = s.json(&[&best[..], &[path_str(&out)]].concat());
+    let warning = report[0]["warnings"][0].as_str().expect("a note").to_owned();
+    assert!(warning.contains("chunks of 1 MiB instead of") && warning.contains("24 MiB"), "{warning}");
+    // What was asked for is not changed.
+    let other = s.path("other.zst");
+    let told = s.ends(2, &[&best[..], &[path_str(&other), "--chunk-size", "8MB"]].concat());
+    assert!(told.contains("24 MiB are allowed") && told.contains("--chunk-size 1024KB would fit"), "{told}");
+    assert!(!other.exists());
+    let again = [&best[..], &[path_str(&other), "--chunk-size", "1024KB"]].concat();
+    assert!(s.output(&again).status.success(), "it does fit");
+    assert!(fs::read(&other).expect("output") == fs::read(&out).expect("output"));
+    let told = s.ends(2, &[&best[..7], &["1MB", path_str(&input), "-c"]].concat());
+    assert!(told.contains("a lower level needs less"), "{told}");
     let told = s.ends(2, &["decompress", "-c", "--memory-limit", "1MB", path_str(&out)]);
     assert!(told.contains("1 MiB are allowed"), "{told}");
     // A few bytes need little, whatever the level would take for many.
@@ -162,6 +167,7 @@ fn a_memory_limit_holds() {
     const PROGRAM_MIB: u64 = 16;
     for (options, limit) in [
         (&["-a", "zstd", "-l", "15", "--container", "cmc"][..], 256),
+        (&["-a", "zstd", "-l", "15", "--container", "cmc"], 24),
         (&["-a", "zstd", "-l", "1", "--parity", "10"], 128),
         (&["-a", "lz4", "--chunk-size", "4MB", "-T", "4"], 48),
     ] {

@@ -404,7 +404,7 @@ pub(crate) struct FloorArguments {
     /// Least speed of what is chosen in decompressing on one thread, e.g. 200MB/s
     #[arg(long, value_parser = size::parse_speed, value_name = "SPEED")]
     pub min_decompress_speed: Option<f64>,
-    /// Most memory that what is chosen takes to compress or decompress on one thread, e.g. 64MB
+    /// Most memory that what is chosen takes to compress or decompress on one thread, e.g. 64MB; chunks become smaller for it
     #[arg(long, value_parser = size::parse, value_name = "BYTES")]
     pub max_memory: Option<u64>,
 }

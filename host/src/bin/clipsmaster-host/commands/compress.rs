@@ -59,6 +59,7 @@ pub(crate) fn run(common: &Common, arguments: &CompressArguments) -> Outcome {
     let chunk_bytes = arguments.chunk_size.map(checked_chunk).transpose()?;
     let asked = asked(&host, arguments)?;
     let job = |plan: &Plan, likeness: Option<Likeness>| -> Result<(Request, CompressOptions), Failure> {
+        let chunk_bytes = chunk_bytes.or(plan.chunk_bytes);
         let request = Request {
             level: plan.level,
             hardware: hardware(arguments),
@@ -126,12 +127,13 @@ struct Plan {
     algorithm: String,
     level: Option<i32>,
     filter: Filtering,
+    chunk_bytes: Option<usize>,
 }
 
 impl Plan {
     fn of(choice: &Choice) -> Self {
         let (level, filter) = (Some(choice.level), Filtering::Always(choice.filter));
-        Self { algorithm: choice.algorithm.clone(), level, filter }
+        Self { algorithm: choice.algorithm.clone(), level, filter, chunk_bytes: choice.chunk_bytes }
     }
 }
 
@@ -150,7 +152,8 @@ fn asked(host: &Host, arguments: &CompressArguments) -> Result<Asked, Failure> {
             )));
         }
         let (level, filter) = (arguments.level, arguments.filter.unwrap_or_default());
-        return Ok(Asked::Plan(Plan { algorithm: algorithm_for(host, arguments)?, level, filter }));
+        let algorithm = algorithm_for(host, arguments)?;
+        return Ok(Asked::Plan(Plan { algorithm, level, filter, chunk_bytes: None }));
     }
     for (is_given, option) in
         [(arguments.level.is_some(), "--level"), (arguments.implementation.is_some(), "--implementation")]

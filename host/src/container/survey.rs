@@ -462,11 +462,11 @@ pub(crate) fn has_records(bytes: &(impl Bytes + ?Sized)) -> bool {
 }
 
 /// The container that the file is: of those whose records stand nearest to where they were written, the one with most of
-/// them. One within another stands elsewhere, and has left single records in it at most.
+/// them, and of two with as many the one that begins first. One within another stands elsewhere, and has left single records in it at most.
 fn principal(found: &[Found]) -> Option<Uid> {
-    let mut ranks: HashMap<Uid, (Reverse<u64>, usize)> = HashMap::new();
+    let mut ranks: HashMap<Uid, (Reverse<u64>, usize, Reverse<u64>)> = HashMap::new();
     for f in found {
-        let rank = ranks.entry(f.header.uid).or_insert((Reverse(u64::MAX), 0));
+        let rank = ranks.entry(f.header.uid).or_insert((Reverse(u64::MAX), 0, Reverse(f.at)));
         rank.0 = rank.0.max(Reverse(f.at.abs_diff(f.header.offset)));
         rank.1 += 1;
     }

@@ -172,6 +172,26 @@ fn two_containers_in_one_file_are_never_one() {
 }
 
 #[test]
+fn half_of_one_container_over_another_is_always_taken_for_the_same() {
+    let [new, old] = [1, 2].map(|by| data(18_000).iter().map(|b| b ^ by).collect::<Vec<u8>>());
+    let [new, old] = [new, old].map(|raw| container(&raw, Carrier::Native, 0));
+    assert_eq!(new.len(), old.len());
+    let uid = |bytes: &[u8]| Survey::by_scan(bytes).expect("records").uid;
+    let mut last = uid(&new);
+    assert_ne!(last, uid(&old));
+    let mut turns = 0;
+    // Somewhere both have as many records.
+    for cut in (0..new.len()).step_by(100).rev() {
+        let mixed = [&new[..cut], &old[cut..]].concat();
+        let one = uid(&mixed);
+        assert!((0..8).all(|_| uid(&mixed) == one), "one time the new, one time the old, cut at {cut}");
+        turns += usize::from(one != last);
+        last = one;
+    }
+    assert_eq!(turns, 1, "the new first, then the old");
+}
+
+#[test]
 fn every_damaged_byte_is_mended_without_parity() {
     for (carrier, len) in CARRIERS.into_iter().flat_map(|c| [(c, 300), (c, 9000)]) {
         let (raw, bytes) = (data(len), container(&data(len), carrier, 0));

@@ -57,6 +57,7 @@ pub(crate) fn decompress<B: Bytes>(
     let mut summary = Summary { input_bytes: mender.bytes().len(), ..Summary::default() };
     let wanted = wanted(survey, options)?;
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
+    let chunk_bytes = file.chunk_bytes;
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
     let mut pieces = survey.pieces();
@@ -80,6 +81,7 @@ pub(crate) fn decompress<B: Bytes>(
         options,
         wanted: wanted.clone(),
         algorithm: &file.algorithm,
+        chunk_bytes,
         places,
         frames: Pool::default(),
         raws: Pool::default(),
@@ -119,6 +121,8 @@ struct Job<'a, B: Bytes> {
     wanted: Range<u64>,
     /// Of most chunks.
     algorithm: &'a str,
+    /// Original bytes of a chunk: as recorded, or of the largest that is left.
+    chunk_bytes: u64,
     /// Where workers write, if they do.
     places: Option<Places>,
     frames: Pool,
@@ -358,10 +362,8 @@ impl<B: Bytes, W: Write> Taker<'_, B, W> {
 
     /// Sizes come from the file: no more zeros than the chunks there could have held.
     fn is_believable(&self, range: &Range<u64>) -> bool {
-        let largest =
-            self.job.survey.file.as_ref().map_or(crate::container::MAX_CHUNK_BYTES as u64, |f| f.chunk_bytes);
         let chunks = self.summary.input_bytes / 64 + 1;
-        range.end - range.start <= largest.saturating_mul(chunks)
+        range.end - range.start <= self.job.chunk_bytes.saturating_mul(chunks)
     }
 
     fn zeros(&mut self, mut len: u64) -> Result<()> {

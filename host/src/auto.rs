@@ -3,15 +3,18 @@
 //! Measures; what to try, and what to make of it, is for [`selection::auto`](crate::selection::auto) to say.
 
 use crate::{
-    Checksum, Compressor, DataSample, Error, Filter, Host, Request, Result, algorithm,
+    Checksum, Compressor, DataSample, Direction, Error, Filter, Host, Likeness, Request, Result, algorithm,
     benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
     pipeline::{default_chunk_bytes, fitting_chunk, threads},
     registry::report::CodecInfo,
     sample::longest,
-    selection::auto::{
-        self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
+    selection::{
+        Profile,
+        auto::{
+            self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
+        },
     },
 };
 use std::{
@@ -301,6 +304,7 @@ impl<'a> Chooser<'a> {
         let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
         let mut best: Option<(Rung, f64)> = None;
         let scout = self.scout();
+        let likeness = Likeness::of(data);
         let mut lacks_repeats = false;
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
@@ -313,7 +317,10 @@ impl<'a> Chooser<'a> {
             }
             let mut least = f64::INFINITY;
             for filter in filters {
-                let Some(trial) = self.race(&rung, *filter, data) else { continue };
+                let Some(mut trial) = self.race(&rung, *filter, data) else { continue };
+                if *filter == Filter::None && trial.saves() {
+                    trial.predicted_mb_s = self.predicted_mb_s(&rung, likeness.as_ref());
+                }
                 least = least.min(trial.left());
                 if fits(&trial) && best.as_ref().is_none_or(|(_, seconds)| trial.compress_s < *seconds) {
                     best = Some((rung.clone(), trial.compress_s));
@@ -328,6 +335,19 @@ impl<'a> Chooser<'a> {
                 return;
             }
         }
+    }
+
+    /// What the benchmark lets expect of `rung`, in MB/s, on data of this likeness.
+    fn predicted_mb_s(&mut self, rung: &Rung, likeness: Option<&Likeness>) -> Option<f64> {
+        let compressor = self.kept_compressor(rung)?;
+        let snapshot = self.host.snapshot();
+        let codecs = snapshot.entries.iter().flat_map(|e| &e.report.codecs);
+        let is_it = |info: &CodecInfo| {
+            info.algorithm == rung.algorithm && info.implementation() == compressor.implementation()
+        };
+        let cells = &codecs.into_iter().find(|c| is_it(&c.info))?.cells;
+        let profile = Profile::new(cells, compressor.level(), likeness)?;
+        Some(profile.throughput_mb_s(self.chunk_bytes(rung), Direction::Compress))
     }
 
     /// A trial of `rung` after a short one that warms it up. Within it no bytes come twice: in data that comes again a processor foresees the
@@ -503,6 +523,7 @@ fn measure(
         raw_bytes: data.len() as u64,
         compressed_bytes: len as u64,
         compress_s,
+        predicted_mb_s: None,
         decompress_s,
         memory_bytes: takes(chunk_bytes.unwrap_or(usual)),
         chunk_bytes,

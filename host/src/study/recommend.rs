@@ -79,6 +79,7 @@ fn trial(row: &Row) -> Trial {
         raw_bytes: row.original_bytes,
         compressed_bytes: row.compressed_bytes,
         compress_s: seconds(row.compress.mb_s),
+        predicted_mb_s: None,
         decompress_s: Some(seconds(row.decompress.mb_s)),
         memory_bytes: 2 * row.piece_bytes + row.scratch_bytes.max(row.peak_bytes),
         chunk_bytes: None,

@@ -50,11 +50,17 @@ impl FileInfo {
     pub(crate) fn guessed<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Self {
         let codec = entries.clone().find(|e| e.chunk.algorithm != crate::algorithm::STORE);
         let is_filtered = entries.clone().any(|e| e.chunk.filter != 0);
-        let chunk_bytes = entries.map(|e| e.chunk.raw_bytes).max().unwrap_or(1).max(1);
+        // All chunks but the last are as long, which a place tells, too.
+        let by_place = |c: &ChunkInfo| {
+            let is_whole = c.number > 0 && c.raw_offset.is_multiple_of(c.number);
+            Some(c.raw_offset / c.number.max(1)).filter(|b| is_whole && *b <= MAX_CHUNK_BYTES as u64)
+        };
+        let bytes = |e: &Entry| by_place(&e.chunk).unwrap_or(0).max(e.chunk.raw_bytes.into());
+        let chunk_bytes = entries.map(bytes).max().unwrap_or(1).max(1);
         let algorithm = codec.map_or(crate::algorithm::STORE, |e| &e.chunk.algorithm).to_owned();
         Self {
             level: codec.map_or(0, |e| e.chunk.level.into()),
-            chunk_bytes: chunk_bytes.into(),
+            chunk_bytes,
             parity_percent: 0,
             written_by: String::new(),
             metadata: Vec::new(),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Result,
     buffer::{self, Pool},
-    container::{Bytes, Entry, FileInfo, Mended, Mender, Piece, Survey},
+    container::{Bytes, Entry, FileInfo, MAX_CHUNK_BYTES, Mended, Mender, Piece, Survey},
 };
 use std::{
     io::Write,
@@ -57,7 +57,8 @@ pub(crate) fn decompress<B: Bytes>(
     let mut summary = Summary { input_bytes: mender.bytes().len(), ..Summary::default() };
     let wanted = wanted(survey, options)?;
     let mut file = survey.file.clone().unwrap_or_else(|| FileInfo::guessed(survey.entries.values()));
-    let chunk_bytes = file.chunk_bytes;
+    let is_unknown = survey.file.is_none() && survey.entries.is_empty();
+    let chunk_bytes = if is_unknown { MAX_CHUNK_BYTES as u64 } else { file.chunk_bytes };
     let largest = survey.entries.values().map(|e| u64::from(e.chunk.raw_bytes)).max();
     file.chunk_bytes = file.chunk_bytes.min(largest.unwrap_or(file.chunk_bytes).max(1));
     let mut pieces = survey.pieces();
@@ -121,7 +122,7 @@ struct Job<'a, B: Bytes> {
     wanted: Range<u64>,
     /// Of most chunks.
     algorithm: &'a str,
-    /// Original bytes of a chunk: as recorded, or of the largest that is left.
+    /// Original bytes of a chunk: as recorded, or as those that are left tell; the most there may be where none is.
     chunk_bytes: u64,
     /// Where workers write, if they do.
     places: Option<Places>,

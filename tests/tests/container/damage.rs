@@ -116,18 +116,12 @@ fn records_that_are_gone_cost_no_chunk() {
     }
 }
 
-/// Bytes of a record's header; the version stands at 8, the checksum of what is before it at 60.
-const HEADER_BYTES: usize = 64;
-
 #[test]
 fn a_later_version_is_told_apart_from_damage() {
     let s = scratch();
     let whole = packed(&s, &text(20_000), &["--container", "cmc", "--chunk-size", "4KB"]);
     let mut bytes = whole.clone();
-    let magic = b"\x89CMC\r\n\x1a\n";
-    let starts: Vec<usize> =
-        (0..bytes.len() - HEADER_BYTES).filter(|at| bytes[*at..].starts_with(magic)).collect();
-    for at in starts {
+    for at in records(&whole) {
         bytes[at + 8] = 2;
         let crc = crc32(&bytes[at..at + 60]).to_le_bytes();
         bytes[at + 60..at + 64].copy_from_slice(&crc);

@@ -198,34 +198,24 @@ fn what_is_lost_is_told_by_its_range() {
 
 #[test]
 fn a_place_that_cannot_be_is_not_filled_up_to() {
-    const HEADER_BYTES: usize = 64;
     let s = scratch();
     let host = host(&s);
     let data = mixed(6 * CHUNK + 100);
     let (mut packed, _) =
         host.safe_compress_with(&data, &Request::new("zstd"), &options(0)).expect("compress");
     let info = chunked_header_info(&packed).expect("container");
-    let is_record = |at: &usize| packed[*at..].starts_with(b"\x89CMC\r\n\x1a\n");
-    let records: Vec<usize> = (0..packed.len() - HEADER_BYTES).filter(is_record).collect();
-    let payload_bytes = |packed: &[u8], at: usize| {
-        u32::from_le_bytes(packed[at + 12..at + 16].try_into().expect("four")) as usize
-    };
-    let is_of_chunk = |packed: &[u8], at: usize| packed[at + 10..at + 12] == [2, 0];
     // Nothing tells any more what the file is, and the last chunk says that it belongs a GiB behind the others.
-    let last = records.iter().copied().rfind(|at| is_of_chunk(&packed, *at)).expect("chunks");
-    for at in records.into_iter().filter(|at| *at != last) {
-        let len = HEADER_BYTES + payload_bytes(&packed, at);
-        if !is_of_chunk(&packed, at) {
-            packed[at..at + len].fill(0xee);
-        }
+    let (of_chunks, others): (Vec<_>, Vec<_>) =
+        records(&packed).into_iter().partition(|at| is_of_chunk(&packed, *at));
+    for at in others {
+        let end = payload(&packed, at).end;
+        packed[at..end].fill(0xee);
     }
-    let payload = last + HEADER_BYTES..last + HEADER_BYTES + payload_bytes(&packed, last);
-    assert_eq!(packed[payload.start..payload.start + 8], 6_u64.to_le_bytes());
-    packed[payload.start + 8..payload.start + 16].copy_from_slice(&(1_u64 << 30).to_le_bytes());
-    let crc = crc32fast::hash(&packed[payload]);
-    packed[last + 48..last + 52].copy_from_slice(&crc.to_le_bytes());
-    let crc = crc32fast::hash(&packed[last..last + 60]);
-    packed[last + 60..last + 64].copy_from_slice(&crc.to_le_bytes());
+    let last = *of_chunks.last().expect("chunks");
+    let start = payload(&packed, last).start;
+    assert_eq!(packed[start..start + 8], 6_u64.to_le_bytes());
+    packed[start + 8..start + 16].copy_from_slice(&(1_u64 << 30).to_le_bytes());
+    seal(&mut packed, last);
     assert_eq!(info.chunks.len(), 7);
     match host.safe_decompress(&packed, OnDamage::Zero) {
         Restored::Partial { data: back, lost, what } => {

@@ -19,6 +19,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::Write,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
@@ -120,6 +121,34 @@ fn places(scratch: &Scratch, file: &Path) -> Vec<Place> {
         raw_len: number(&c["raw_bytes"]),
     };
     info["chunks"].as_array().expect("chunks").iter().map(place).collect()
+}
+
+/// Bytes of a record's header; the version stands at 8, the kind at 10, the length of the payload at 12, its checksum at 48, and the
+/// checksum of all before it at 60.
+const HEADER_BYTES: usize = 64;
+
+/// Where records begin.
+fn records(bytes: &[u8]) -> Vec<usize> {
+    (0..bytes.len() - HEADER_BYTES).filter(|at| bytes[*at..].starts_with(b"\x89CMC\r\n\x1a\n")).collect()
+}
+
+/// Whether the record at `at` is of a chunk.
+fn is_of_chunk(bytes: &[u8], at: usize) -> bool {
+    bytes[at + 10..at + 12] == [2, 0]
+}
+
+/// Where the payload of the record at `at` is.
+fn payload(bytes: &[u8], at: usize) -> Range<usize> {
+    let len = u32::from_le_bytes(bytes[at + 12..at + 16].try_into().expect("four"));
+    at + HEADER_BYTES..at + HEADER_BYTES + len as usize
+}
+
+/// Sets the checksums of the record at `at` right.
+fn seal(bytes: &mut [u8], at: usize) {
+    let crc = crc32fast::hash(&bytes[payload(bytes, at)]).to_le_bytes();
+    bytes[at + 48..at + 52].copy_from_slice(&crc);
+    let crc = crc32fast::hash(&bytes[at..at + 60]).to_le_bytes();
+    bytes[at + 60..at + 64].copy_from_slice(&crc);
 }
 
 /// Flips bits of a few bytes in the middle of a chunk's frame: too many to correct without parity.

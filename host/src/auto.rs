@@ -7,7 +7,8 @@ use crate::{
     benchmark::clock::Clock,
     container::MAX_CHUNK_BYTES,
     filter::planes,
-    pipeline::{default_chunk_bytes, fitting_chunk, threads},
+    host::find_usable,
+    pipeline::{default_chunk_bytes, smaller_chunk, threads},
     registry::report::CodecInfo,
     sample::longest,
     selection::{
@@ -108,7 +109,10 @@ impl Host {
         }
         let filters = chooser.filters(&data, &places);
         match wanted.objective {
-            Objective::Speed => chooser.fastest(&data, &filters),
+            Objective::Speed => {
+                chooser.fastest(&data, &filters);
+                chooser.predict(&data);
+            }
             Objective::Balanced => chooser.balanced(&data, &filters),
             Objective::Ratio => {
                 chooser.all(&data, &filters);
@@ -304,7 +308,6 @@ impl<'a> Chooser<'a> {
         let fits = |t: &Trial| t.saves() && t.rejected(floors).is_none();
         let mut best: Option<(Rung, f64)> = None;
         let scout = self.scout();
-        let likeness = Likeness::of(data);
         let mut lacks_repeats = false;
         for rung in self.rungs(Objective::Speed) {
             if best.as_ref().is_some_and(|(best, _)| !may_beat(&rung, best)) {
@@ -317,10 +320,7 @@ impl<'a> Chooser<'a> {
             }
             let mut least = f64::INFINITY;
             for filter in filters {
-                let Some(mut trial) = self.race(&rung, *filter, data) else { continue };
-                if *filter == Filter::None && trial.saves() {
-                    trial.predicted_mb_s = self.predicted_mb_s(&rung, likeness.as_ref());
-                }
+                let Some(trial) = self.race(&rung, *filter, data) else { continue };
                 least = least.min(trial.left());
                 if fits(&trial) && best.as_ref().is_none_or(|(_, seconds)| trial.compress_s < *seconds) {
                     best = Some((rung.clone(), trial.compress_s));
@@ -337,16 +337,25 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// What the benchmark lets expect of `rung`, in MB/s, on data of this likeness.
+    /// Sets what the benchmark lets expect of those that the choice is among, where there are several. It knows no filters.
+    fn predict(&mut self, data: &[u8]) {
+        let is_asked = |t: &Trial| t.filter == Filter::None && t.saves();
+        if self.trials.iter().filter(|t| is_asked(t)).count() < 2 {
+            return;
+        }
+        let likeness = Likeness::of(data);
+        let mut trials = std::mem::take(&mut self.trials);
+        for trial in trials.iter_mut().filter(|t| is_asked(t)) {
+            trial.predicted_mb_s = self.predicted_mb_s(&trial.rung(), likeness.as_ref());
+        }
+        self.trials = trials;
+    }
+
     fn predicted_mb_s(&mut self, rung: &Rung, likeness: Option<&Likeness>) -> Option<f64> {
         let compressor = self.kept_compressor(rung)?;
         let snapshot = self.host.snapshot();
-        let codecs = snapshot.entries.iter().flat_map(|e| &e.report.codecs);
-        let is_it = |info: &CodecInfo| {
-            info.algorithm == rung.algorithm && info.implementation() == compressor.implementation()
-        };
-        let cells = &codecs.into_iter().find(|c| is_it(&c.info))?.cells;
-        let profile = Profile::new(cells, compressor.level(), likeness)?;
+        let (_, codec) = find_usable(&snapshot, compressor.implementation())?;
+        let profile = Profile::new(&codec.cells, compressor.level(), likeness)?;
         Some(profile.throughput_mb_s(self.chunk_bytes(rung), Direction::Compress))
     }
 
@@ -501,8 +510,7 @@ fn measure(
 ) -> Result<Trial> {
     let usual = chunk_bytes(&rung.algorithm, rung.level, runs.total) as usize;
     let takes = |chunk_bytes| memory_bytes(compressor, filter, chunk_bytes);
-    let fitting = runs.most_memory_bytes.and_then(|most| fitting_chunk(usual, most, takes));
-    let chunk_bytes = fitting.filter(|fits| *fits < usual);
+    let chunk_bytes = runs.most_memory_bytes.and_then(|most| smaller_chunk(usual, most, takes));
     let trying = Trying { compressor, filter, chunk_bytes: chunk_bytes.unwrap_or(usize::MAX) };
     if runs.exact {
         trying.compress(&data[..data.len() / WARM_UP], buffers)?;

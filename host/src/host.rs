@@ -268,7 +268,7 @@ impl Host {
         }
         let mut links = Vec::new();
         for ranked in ranking.ranked.iter().chain(&self.stand_ins(snapshot, request, &ranking)) {
-            let found = usable(snapshot).find(|(_, c)| c.info.implementation() == ranked.implementation);
+            let found = find_usable(snapshot, &ranked.implementation);
             links.extend(found.map(|(entry, c)| Link::new(ranked, Arc::clone(entry), c.info.index)));
         }
         Ok(links)
@@ -434,6 +434,14 @@ impl Host {
 pub(crate) fn usable(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Entry>, &CodecReport)> {
     let all = snapshot.entries.iter().flat_map(|e| e.report.codecs.iter().map(move |c| (e, c)));
     all.filter(|(e, c)| e.verdict(c).is_ok())
+}
+
+/// The usable codec called `implementation`, and the plugin that it is in.
+pub(crate) fn find_usable<'a>(
+    snapshot: &'a Snapshot,
+    implementation: &str,
+) -> Option<(&'a Arc<Entry>, &'a CodecReport)> {
+    usable(snapshot).find(|(_, c)| c.info.implementation() == implementation)
 }
 
 /// Calls `f` with the candidates for `algorithm` in a snapshot.

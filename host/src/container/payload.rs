@@ -51,11 +51,11 @@ impl FileInfo {
         let codec = entries.clone().find(|e| e.chunk.algorithm != crate::algorithm::STORE);
         let is_filtered = entries.clone().any(|e| e.chunk.filter != 0);
         // All chunks but the last are as long, which a place tells, too.
-        let by_place = |c: &ChunkInfo| {
-            let is_whole = c.number > 0 && c.raw_offset.is_multiple_of(c.number);
-            Some(c.raw_offset / c.number.max(1)).filter(|b| is_whole && *b <= MAX_CHUNK_BYTES as u64)
+        let bytes = |Entry { chunk, .. }: &Entry| {
+            let by_place = chunk.raw_offset.checked_div(chunk.number).unwrap_or_default();
+            let is_it = by_place * chunk.number == chunk.raw_offset && by_place <= MAX_CHUNK_BYTES as u64;
+            u64::from(chunk.raw_bytes).max(if is_it { by_place } else { 0 })
         };
-        let bytes = |e: &Entry| by_place(&e.chunk).unwrap_or(0).max(e.chunk.raw_bytes.into());
         let chunk_bytes = entries.map(bytes).max().unwrap_or(1).max(1);
         let algorithm = codec.map_or(crate::algorithm::STORE, |e| &e.chunk.algorithm).to_owned();
         Self {

@@ -320,20 +320,18 @@ fn checked(compressor: &Compressor, options: &CompressOptions) -> Result<usize> 
 fn smaller_chunk(compressor: &Compressor, options: &CompressOptions, usual: usize) -> Option<(usize, u64)> {
     let allowed = options.memory_bytes.filter(|_| options.chunk_bytes.is_none())?;
     let takes = |bytes| need_of(compressor, options, bytes).least();
-    let fits = memory::fitting_chunk(usual, allowed, takes)?;
-    (fits < usual).then_some((fits, allowed))
+    memory::smaller_chunk(usual, allowed, takes).map(|fits| (fits, allowed))
 }
 
 /// What chunks of so many bytes take, or all of the input, where it is known to be shorter.
 fn need_of(compressor: &Compressor, options: &CompressOptions, chunk_bytes: usize) -> Need {
-    let is_shorter = |known: &usize| *known < chunk_bytes;
-    let known = options.input_bytes.and_then(|b| usize::try_from(b).ok());
-    let filled = known.filter(is_shorter).map_or(chunk_bytes, |known| known.max(1));
+    let known = options.input_bytes.unwrap_or(u64::MAX).max(1);
+    let filled = (chunk_bytes as u64).min(known);
     let copies = 2 + u64::from(options.verify) + u64::from(!options.filter.is_none());
     Need {
         fixed: group_memory_bytes(options.parity_percent),
-        item: copies * filled as u64 + (64 << 10),
-        worker: compressor.scratch_bytes(filled),
+        item: copies * filled + (64 << 10),
+        worker: compressor.scratch_bytes(filled as usize),
         spare: SPARE_BYTES,
     }
 }
@@ -355,7 +353,7 @@ fn fitting(
         if options.input_bytes.is_some() { compressor.batch().min(chunks) } else { compressor.batch() };
     memory::fit_batches(threads, options.memory_bytes, &need, batch).map_err(|short| {
         let takes = |bytes| need_of(compressor, options, bytes).least();
-        let hint = match memory::fitting_chunk(chunk_bytes, short.allowed, takes) {
+        let hint = match memory::smaller_chunk(chunk_bytes, short.allowed, takes) {
             Some(bytes) => format!("--chunk-size {}KB would fit", bytes >> 10),
             None if need.fixed > 0 => {
                 format!("parity alone takes {}; without it less is needed", size::binary(need.fixed))

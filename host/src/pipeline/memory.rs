@@ -29,11 +29,12 @@ impl Need {
 /// Chunks are not cut to less than this, in bytes: shorter ones cost too much of the ratio.
 const LEAST_CHUNK_BYTES: usize = 64 << 10;
 
-/// The largest of `chunk_bytes`, half of it, a quarter of it and so on of which one takes no more than `allowed` bytes of memory.
-pub(crate) fn fitting_chunk(chunk_bytes: usize, allowed: u64, takes: impl Fn(usize) -> u64) -> Option<usize> {
-    let halves = (0..usize::BITS).map(|n| chunk_bytes >> n);
-    let mut worthwhile = halves.take_while(|bytes| *bytes >= LEAST_CHUNK_BYTES.min(chunk_bytes).max(1));
-    worthwhile.find(|bytes| takes(*bytes) <= allowed)
+/// The largest of half of the `usual` bytes, a quarter of them and so on of which a chunk takes no more than `allowed` bytes of memory;
+/// `None` where a usual one does, or none.
+pub(crate) fn smaller_chunk(usual: usize, allowed: u64, takes: impl Fn(usize) -> u64) -> Option<usize> {
+    let fits = |bytes: &usize| takes(*bytes) <= allowed;
+    let mut halves = (1..usize::BITS).map(|n| usual >> n).take_while(|bytes| *bytes >= LEAST_CHUNK_BYTES);
+    if fits(&usual) { None } else { halves.find(fits) }
 }
 
 /// What fits.
@@ -132,12 +133,12 @@ mod tests {
     #[test]
     fn a_chunk_is_halved_until_it_fits_but_not_cut_to_crumbs() {
         let takes = |bytes: usize| 2 * bytes as u64 + MIB;
-        assert_eq!(fitting_chunk(4 << 20, 9 * MIB, takes), Some(4 << 20));
-        assert_eq!(fitting_chunk(4 << 20, 9 * MIB - 1, takes), Some(2 << 20));
-        assert_eq!(fitting_chunk(4 << 20, MIB + (128 << 10), takes), Some(64 << 10));
-        assert_eq!(fitting_chunk(4 << 20, MIB + (128 << 10) - 1, takes), None);
-        assert_eq!(fitting_chunk(4 << 10, MIB + (8 << 10), takes), Some(4 << 10));
-        assert_eq!([fitting_chunk(4 << 10, MIB, takes), fitting_chunk(0, 9 * MIB, takes)], [None, None]);
+        assert_eq!(smaller_chunk(4 << 20, 9 * MIB, takes), None, "a usual one fits");
+        assert_eq!(smaller_chunk(4 << 20, 9 * MIB - 1, takes), Some(2 << 20));
+        assert_eq!(smaller_chunk(4 << 20, MIB + (128 << 10), takes), Some(64 << 10));
+        assert_eq!(smaller_chunk(4 << 20, MIB + (128 << 10) - 1, takes), None);
+        assert_eq!(smaller_chunk(4 << 10, MIB + (8 << 10), takes), None, "a usual one fits");
+        assert_eq!([smaller_chunk(4 << 10, MIB, takes), smaller_chunk(0, 9 * MIB, takes)], [None, None]);
     }
 
     #[test]

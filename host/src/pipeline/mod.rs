@@ -18,7 +18,7 @@ mod trial;
 
 pub use compress::{CompressOptions, Container, Filtering, compress, default_chunk_bytes};
 pub use decompress::{DecompressOptions, Input, OnDamage, decompress};
-pub(crate) use memory::{fitting_chunk, threads};
+pub(crate) use memory::{smaller_chunk, threads};
 pub use output::{Output, OutputFile};
 
 pub(crate) use compress::ChunkSink;

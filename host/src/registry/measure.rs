@@ -81,8 +81,7 @@ impl Registry {
     ) -> Result<()> {
         let snapshot = self.snapshot();
         let job = |(id, levels): &(String, Vec<i32>)| {
-            let mut usable = crate::host::usable(&snapshot);
-            let (entry, codec) = usable.find(|(_, c)| c.info.implementation() == *id)?;
+            let (entry, codec) = crate::host::find_usable(&snapshot, id)?;
             Some(Job { entry: Arc::clone(entry), codec: codec.info.index, levels: levels.clone() })
         };
         let jobs = levels.iter().filter_map(job).collect();

@@ -4,10 +4,11 @@
 //!     cargo build --release
 //!     cargo run --release -p clipsmaster-tests --example auto -- CORPUS_DIR [speed] [balanced] [ratio]
 //!
-//! Files are compressed from memory to nowhere, on one thread, in turns; the least processor time of five rounds counts, which other work
-//! on the machine stretches less than time on the wall. Those near the best then run in pairs with the choice, which is made anew each
-//! time, and the median of a pair's ratio counts: the machine changes its speed from one minute to the next, but rarely within a pair.
-//! For `ratio` one round on all processors does: sizes do not depend on that.
+//! Files are compressed from memory to nowhere, on one thread, in turns, and measured by processor time, which other work on the machine
+//! stretches less than time on the wall. Rounds of all candidates tell which are near the best. Those then run in many more, and before each round
+//! `auto` chooses anew: what it costs is the mean, over all rounds, of what its choice of that round takes (the median of that
+//! candidate's runs, whoever chose it, so that a choice is not held against itself) and of choosing. For `ratio` one round on all processors
+//! does: sizes do not depend on that.
 
 use clipsmaster_host::{
     Choice, Config, DataSample, Filter, Host, Objective, Request,
@@ -19,11 +20,11 @@ use std::{env, fs, io, path::Path};
 
 type Answer<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// Rounds of all candidates, and of those within a factor of the best.
 const ROUNDS: usize = 5;
-/// Pairs of the choice and each of those within a factor of the best.
-const PAIRS: usize = 61;
+const FINAL_ROUNDS: usize = 121;
 /// The same where each decompresses as well, which takes long.
-const PAIRS_BOTH_WAYS: usize = 21;
+const FINAL_ROUNDS_BOTH_WAYS: usize = 41;
 const FINALIST: f64 = 1.3;
 
 /// Fixed candidates: algorithm and level.
@@ -53,17 +54,15 @@ const SMALL: [(&str, i32); 7] =
     [("zstd", 16), ("zstd", 19), ("zstd", 22), ("lzma", 6), ("lzma", 9), ("bzip2", 9), ("gzip", 9)];
 
 /// Something to compress with, and how it went.
-#[derive(Clone)]
-struct Run {
-    name: String,
+struct Candidate {
     algorithm: String,
     level: i32,
     filter: Filter,
-    compress_s: f64,
-    decompress_s: f64,
     bytes: u64,
-    /// Median of its merit over that of the choice next to it.
-    pair: Option<f64>,
+    /// Of each run: seconds to compress, and to decompress.
+    seconds: Vec<(f64, f64)>,
+    /// Rounds in which `auto` chose it.
+    chosen: usize,
 }
 
 fn main() -> Answer<()> {
@@ -97,146 +96,101 @@ fn processor_s() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
-/// Compares the choice with all candidates; its share of the best one's merit.
+/// Compares the choices with all candidates; the best one's merit by theirs.
 fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
     let data = fs::read(file)?;
-    let (candidates, rounds, pairs) = match objective {
-        Objective::Speed => (&FAST[..], ROUNDS, PAIRS),
-        Objective::Balanced => (&MIDDLE[..], ROUNDS, PAIRS_BOTH_WAYS),
-        _ => (&SMALL[..], 1, 0),
+    let (fixed, rounds, final_rounds) = match objective {
+        Objective::Speed => (&FAST[..], ROUNDS, FINAL_ROUNDS),
+        Objective::Balanced => (&MIDDLE[..], ROUNDS, FINAL_ROUNDS_BOTH_WAYS),
+        _ => (&SMALL[..], 1, 1),
     };
     let sample = &data[data.len() / 4 / 8 * 8..][..(1 << 20).min(data.len() / 2)];
     let filters: Vec<Filter> = [Filter::None].into_iter().chain(Places::of(sample).typed()).collect();
-    let mut runs: Vec<Run> = candidates
-        .iter()
-        .flat_map(|(algorithm, level)| filters.iter().map(|f| Run::new(algorithm, *level, *f)))
-        .collect();
-    runs.push(Run::new("store", 0, Filter::None));
-    let choice = host.choose(&DataSample::of(&data), objective)?;
-    let mut chosen =
-        Chosen { run: Run::new(&choice.algorithm, choice.level, choice.filter), choosing_s: f64::INFINITY };
+    let with_filters = |(algorithm, level): &(&'static str, i32)| {
+        let (algorithm, level) = (*algorithm, *level);
+        filters.iter().map(move |f| Candidate::new(algorithm, level, *f))
+    };
+    let mut all: Vec<Candidate> = fixed.iter().flat_map(with_filters).collect();
+    all.push(Candidate::new("store", 0, Filter::None));
     for _ in 0..rounds {
-        chosen.once(host, &data, objective)?;
-        for run in &mut runs {
-            run.once(host, &data, objective)?;
+        for candidate in &mut all {
+            candidate.run(host, &data, objective)?;
         }
     }
-    let best = runs.iter().map(|r| r.merit(&data, objective)).fold(f64::INFINITY, f64::min);
+    let best =
+        |all: &[Candidate]| all.iter().map(|c| c.merit(&data, objective)).fold(f64::INFINITY, f64::min);
     // What no candidate saves enough of is stored: there is nothing to compare that with but storing.
-    let mut share = if best.is_finite() { f64::INFINITY } else { 1.0 };
-    let near = |r: &&mut Run| best.is_finite() && r.merit(&data, objective) <= best * FINALIST;
-    for run in runs.iter_mut().filter(near) {
-        if pairs == 0 {
-            share = share.min(run.merit(&data, objective) / chosen.run.merit(&data, objective));
+    let has_best = best(&all).is_finite();
+    let is_near = |c: &Candidate| has_best && c.merit(&data, objective) <= best(&all) * FINALIST;
+    let mut finalists: Vec<usize> = (0..all.len()).filter(|i| is_near(&all[*i])).collect();
+    let mut choosing_s = Vec::new();
+    let mut last = None;
+    for number in 0..final_rounds {
+        let start = processor_s();
+        let choice = host.choose(&DataSample::of(&data), objective)?;
+        choosing_s.push(processor_s() - start);
+        let chosen = all.iter().position(|c| c.is(&choice)).unwrap_or_else(|| {
+            all.push(Candidate::new(&choice.algorithm, choice.level, choice.filter));
+            all.len() - 1
+        });
+        all[chosen].chosen += 1;
+        if !finalists.contains(&chosen) {
+            finalists.push(chosen);
+        }
+        last = Some(choice);
+        // Sizes are known by now.
+        if objective == Objective::Ratio && !all[chosen].seconds.is_empty() {
             continue;
         }
-        let mut ratios = Vec::new();
-        for number in 0..pairs {
-            // Neither is always the first.
-            ratios.push(if number % 2 == 0 {
-                let fixed = run.once(host, &data, objective)?;
-                fixed / chosen.once(host, &data, objective)?
-            } else {
-                let own = chosen.once(host, &data, objective)?;
-                run.once(host, &data, objective)? / own
-            });
+        // None is always the first.
+        let first = number % finalists.len();
+        for i in finalists[first..].iter().chain(&finalists[..first]) {
+            all[*i].run(host, &data, objective)?;
         }
-        ratios.sort_by(f64::total_cmp);
-        run.pair = Some(ratios[pairs / 2]);
-        share = share.min(ratios[pairs / 2]);
     }
-    tell(file, &data, objective, &choice, &chosen, runs, share);
+    let choosing_s = median(choosing_s);
+    let merits = all.iter().filter(|c| c.chosen > 0).map(|c| c.merit(&data, objective) * c.chosen as f64);
+    let mut mean = merits.sum::<f64>() / final_rounds as f64;
+    if objective != Objective::Ratio {
+        mean += choosing_s;
+    }
+    let share = if has_best { best(&all) / mean } else { f64::from(u8::from(mean.is_infinite())) };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    println!("  {name}: {}", last.map(|choice| choice.to_string()).unwrap_or_default());
+    all.sort_by(|a, b| a.merit(&data, objective).total_cmp(&b.merit(&data, objective)));
+    all.iter().for_each(|c| c.tell(&data, objective, final_rounds));
+    println!("    best fixed / auto: {share:.3}, {:.1} ms choosing", choosing_s * 1e3);
     Ok(share)
 }
 
-/// The best of what was chosen, which may differ from round to round: all of it is the user's.
-struct Chosen {
-    run: Run,
-    /// The shortest time that a choice took.
-    choosing_s: f64,
-}
-
-impl Chosen {
-    /// Chooses, and compresses with that; the merit of this time.
-    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<f64> {
-        let start = processor_s();
-        let choice = host.choose(&DataSample::of(data), objective)?;
-        let seconds = processor_s() - start;
-        self.choosing_s = self.choosing_s.min(seconds);
-        let mut run = Run::new(&choice.algorithm, choice.level, choice.filter);
-        run.once(host, data, objective)?;
-        run.compress_s += seconds;
-        let merit = run.merit(data, objective);
-        if run.compress_s < self.run.compress_s {
-            self.run = run;
-        }
-        Ok(merit)
-    }
-}
-
-fn tell(
-    file: &Path,
-    data: &[u8],
-    objective: Objective,
-    choice: &Choice,
-    Chosen { run: chosen, choosing_s }: &Chosen,
-    mut runs: Vec<Run>,
-    share: f64,
-) {
-    let raw = data.len() as f64;
-    let merit = |run: &Run| run.merit(data, objective);
-    runs.sort_by(|a, b| merit(a).total_cmp(&merit(b)));
-    let line = |run: &Run| {
-        format!(
-            "{:>7.0} MB/s, back {:>6.0} MB/s, {:>9} bytes, ratio {:.3}",
-            raw / 1e6 / run.compress_s,
-            raw / 1e6 / run.decompress_s,
-            run.bytes,
-            raw / run.bytes as f64
-        )
-    };
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    println!("  {name}: {choice}");
-    println!("    {:<24}{}  <- auto, of it {:.1} ms choosing", chosen.name, line(chosen), choosing_s * 1e3);
-    for run in &runs {
-        let rank = match run.pair {
-            _ if merit(run).is_infinite() => "  saves too little".into(),
-            Some(pair) => format!("  in pairs {pair:.3} of auto's"),
-            None => String::new(),
-        };
-        println!("    {:<24}{}{rank}", run.name, line(run));
-    }
-    println!("    best fixed / auto: {share:.3}");
-}
-
-impl Run {
+impl Candidate {
     fn new(algorithm: &str, level: i32, filter: Filter) -> Self {
-        Self {
-            name: format!("{algorithm} {level} {filter}"),
-            algorithm: algorithm.into(),
-            level,
-            filter,
-            compress_s: f64::INFINITY,
-            decompress_s: f64::INFINITY,
-            bytes: 0,
-            pair: None,
-        }
+        Self { algorithm: algorithm.into(), level, filter, bytes: 0, seconds: Vec::new(), chosen: 0 }
+    }
+
+    fn is(&self, choice: &Choice) -> bool {
+        (&self.algorithm, self.level, self.filter) == (&choice.algorithm, choice.level, choice.filter)
+    }
+
+    /// Median seconds to compress, and to decompress.
+    fn medians(&self) -> (f64, f64) {
+        let (compress_s, decompress_s) = self.seconds.iter().copied().unzip();
+        (median(compress_s), median(decompress_s))
     }
 
     /// The less the better: seconds, or bytes for `ratio`; infinite for what saves too little.
     fn merit(&self, data: &[u8], objective: Objective) -> f64 {
+        let (compress_s, decompress_s) = self.medians();
         match objective {
             Objective::Speed if self.bytes as f64 > data.len() as f64 * (1.0 - LEAST_SAVING) => f64::INFINITY,
-            Objective::Speed => self.compress_s,
-            Objective::Balanced => {
-                self.compress_s + self.bytes as f64 / 1e6 / BALANCED_MB_S + self.decompress_s
-            }
+            Objective::Speed => compress_s,
+            Objective::Balanced => compress_s + self.bytes as f64 / 1e6 / BALANCED_MB_S + decompress_s,
             _ => self.bytes as f64,
         }
     }
 
-    /// Compresses once, and for `balanced` decompresses; the merit of this time, of which the better counts.
-    fn once(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<f64> {
+    /// Compresses once, and for `balanced` decompresses.
+    fn run(&mut self, host: &Host, data: &[u8], objective: Objective) -> Answer<()> {
         let compressor = host.compressor(&Request::new(&self.algorithm).level(self.level))?;
         let is_own = self.algorithm == "store" || self.filter != Filter::None;
         let options = CompressOptions {
@@ -254,21 +208,39 @@ impl Run {
         } else {
             pipeline::compress(&compressor, data, io::sink(), &options, &|_| {})?
         };
-        let mut this =
-            Self { compress_s: processor_s() - start, bytes: summary.output_bytes, ..self.clone() };
+        self.bytes = summary.output_bytes;
+        let compress_s = processor_s() - start;
+        let start = processor_s();
         if objective == Objective::Balanced {
-            let start = processor_s();
             let input = pipeline::Input::Stream(Box::new(io::Cursor::new(out)));
             let mut sink = io::sink();
             let output = pipeline::Output::Stream(&mut sink);
             let options = pipeline::DecompressOptions { threads: Some(1), ..Default::default() };
             pipeline::decompress(host, input, output, &options, &|_| {})?;
-            this.decompress_s = processor_s() - start;
         }
-        let merit = this.merit(data, objective);
-        self.compress_s = self.compress_s.min(this.compress_s);
-        self.decompress_s = self.decompress_s.min(this.decompress_s);
-        self.bytes = this.bytes;
-        Ok(merit)
+        self.seconds.push((compress_s, processor_s() - start));
+        Ok(())
     }
+
+    fn tell(&self, data: &[u8], objective: Objective, rounds: usize) {
+        let name = format!("{} {} {}", self.algorithm, self.level, self.filter);
+        let raw = data.len() as f64;
+        let (compress_s, decompress_s) = self.medians();
+        let back = match objective {
+            Objective::Balanced => format!("back {:>5.0} MB/s, ", raw / 1e6 / decompress_s),
+            _ => String::new(),
+        };
+        let remark = match self.chosen {
+            _ if self.merit(data, objective).is_infinite() => "  saves too little".into(),
+            0 => String::new(),
+            chosen => format!("  <- auto, {chosen} of {rounds}"),
+        };
+        let (speed, bytes, ratio) = (raw / 1e6 / compress_s, self.bytes, raw / self.bytes as f64);
+        println!("    {name:<18}{speed:>5.0} MB/s, {back}{bytes:>9} bytes, ratio {ratio:.3}{remark}");
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -12,6 +12,10 @@ use std::{fs::File, io, ops::RangeInclusive, os::unix::fs::FileExt};
 /// Pieces of a sample, spread over the data, are of about so many bytes, and so many.
 const PIECE_BYTES: u64 = 32 << 10;
 const PIECES: RangeInclusive<u64> = 3..=8;
+/// The same for [`Objective::Speed`]. Fast levels do not look far, and what a sample of files of all kinds says of their speeds is half as much
+/// chance when its pieces are as small.
+const SPEED_PIECE_BYTES: u64 = 8 << 10;
+const SPEED_PIECES: RangeInclusive<u64> = 3..=16;
 
 /// Data to choose for: bytes in memory, a file, or the first bytes of a pipe.
 #[derive(Clone, Copy, Debug)]
@@ -76,14 +80,19 @@ impl<'a> DataSample<'a> {
         Ok(())
     }
 
-    /// Pieces from all over the data, `bytes` in all, back to back; all of it, where there is no more.
-    pub(crate) fn spread(&self, bytes: u64) -> io::Result<Vec<u8>> {
+    /// Pieces from all over the data for first trials, back to back; all of it, where there is no more.
+    pub(crate) fn first(&self, objective: Objective) -> io::Result<Vec<u8>> {
+        let (piece, most) = match objective {
+            Objective::Speed => (SPEED_PIECE_BYTES, SPEED_PIECES),
+            _ => (PIECE_BYTES, PIECES),
+        };
+        let bytes = self.first_bytes(objective);
         if self.len <= bytes {
             let mut out = Vec::new();
             self.read(0, self.len, &mut out)?;
             return Ok(out);
         }
-        let pieces = pieces(bytes);
+        let pieces = (bytes / piece).clamp(*most.start(), *most.end());
         self.gather(pieces, (bytes / pieces).next_multiple_of(8))
     }
 
@@ -119,7 +128,7 @@ impl<'a> DataSample<'a> {
     }
 
     /// Bytes of the first trials: a share of the data, so that choosing takes a share of the time that compressing takes.
-    pub(crate) fn first_bytes(&self, objective: Objective) -> u64 {
+    fn first_bytes(&self, objective: Objective) -> u64 {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
@@ -128,11 +137,6 @@ impl<'a> DataSample<'a> {
             Objective::Ratio => 512 * KIB,
         }
     }
-}
-
-/// Pieces of a sample of `bytes`.
-fn pieces(bytes: u64) -> u64 {
-    (bytes / PIECE_BYTES).clamp(*PIECES.start(), *PIECES.end())
 }
 
 /// Bytes of the longest trial there may be.
@@ -151,12 +155,15 @@ mod tests {
     fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
         let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
         let all = DataSample::of(&data);
-        let pieces = all.spread(96 << 10).expect("in memory");
-        assert_eq!(pieces.len(), 96 << 10);
-        assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
-        assert_eq!(all.spread(2 << 20).expect("in memory"), data);
+        for (objective, bytes) in [(Objective::Speed, 40 << 10), (Objective::Balanced, 64 << 10)] {
+            let pieces = all.first(objective).expect("in memory");
+            assert!((bytes..bytes + 64).contains(&pieces.len()), "{}", pieces.len());
+            assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));
+        }
+        let little = &data[..10_000];
+        assert_eq!(DataSample::of(little).first(Objective::Speed).expect("in memory"), little);
         assert_eq!(all.stretch(8000).expect("in memory").len(), 8000);
-        assert!(DataSample::of(&[]).spread(100).expect("in memory").is_empty());
+        assert!(DataSample::of(&[]).first(Objective::Ratio).expect("in memory").is_empty());
         assert!(all.likeness().expect("in memory").is_some_and(|l| l.sample().is_none()));
         let empty = File::open("/dev/null").expect("a file");
         assert!(DataSample::of_file(&empty).expect("a length").likeness().expect("a file").is_none());

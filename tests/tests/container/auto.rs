@@ -1,7 +1,9 @@
 //! `--algorithm auto`: what is chosen, that it is told, how the output is named, and what is refused.
 
 use crate::*;
-use clipsmaster_host::{DataSample, Filter, Floors, Host, Objective, Policy, Request, Wanted};
+use clipsmaster_host::{
+    DataSample, Filter, Floors, Host, Objective, Policy, Request, Wanted, selection::auto::Trial,
+};
 
 /// Numbers whose every other byte is noise.
 fn numbers(len: usize) -> Vec<u8> {
@@ -27,6 +29,26 @@ fn each_objective_chooses_what_it_says() {
         assert!(algorithm != "store", "{objective}");
         // What is also to be fast may do without, where the machine is slow or the build not optimised.
         assert!(objective != Objective::Ratio || filter != Filter::None, "{objective}: {algorithm}");
+    }
+}
+
+#[test]
+fn a_filter_that_hides_repetitions_is_not_chosen_for_its_speed() {
+    let s = scratch();
+    let host = Host::open(s.config()).expect("a host");
+    // Counters among text look typed.
+    let record = |(n, line): (u64, &[u8])| [&(n << 20).to_le_bytes(), line].concat();
+    let lines = text(600_000);
+    let data: Vec<u8> = (0..).zip(lines.chunks_exact(24)).flat_map(record).collect();
+    let choice = host.choose(&DataSample::of(&data), Objective::Speed).expect("a choice");
+    let left = |t: &Trial| t.compressed_bytes;
+    let filtered: Vec<&Trial> = choice.trials.iter().filter(|t| t.filter != Filter::None).collect();
+    assert!(!filtered.is_empty(), "{choice}");
+    for trial in filtered {
+        let is_plain = |t: &&Trial| t.filter == Filter::None && t.algorithm == trial.algorithm;
+        let plain =
+            choice.trials.iter().find(|t| is_plain(t) && t.level == trial.level).expect("it was tried");
+        assert!(left(trial) <= left(plain) || choice.filter == Filter::None, "{choice}");
     }
 }
 

@@ -166,12 +166,13 @@ fn names_are_made_and_removed_as_gzip_does_and_nothing_is_overwritten() {
 
     let told = s.ends(1, &["compress", path_str(&a)]);
     assert!(told.contains("exists") && told.contains("--force"), "{told}");
-    s.run(&["compress", "--force", path_str(&a)]);
+    s.run(&["compress", "--force", "-k", path_str(&a)]);
     let told = s.ends(1, &["decompress", path_str(&s.path("files/a.zst"))]);
     assert!(told.contains("files/a exists"), "{told}");
     fs::remove_file(&a).expect("remove");
-    s.run(&["decompress", path_str(&s.path("files/a.zst"))]);
+    s.run(&["decompress", "--keep", path_str(&s.path("files/a.zst"))]);
     assert_eq!(fs::read(&a).expect("restored"), b"alpha");
+    assert!(s.path("files/a.zst").exists());
 
     // One bad input among good ones: the others are done, the code tells.
     s.ends(1, &["compress", "-a", "gzip", path_str(&s.path("nowhere")), path_str(&b)]);

@@ -341,6 +341,9 @@ pub(crate) struct OutputArguments {
     /// Replace existing output files; write binary data to a terminal
     #[arg(short, long)]
     pub force: bool,
+    /// Keep the input, which is what happens anyway: for the sake of those used to gzip and zstd
+    #[arg(short = 'k', long = "keep", hide = true)]
+    pub _keep: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]

@@ -38,6 +38,12 @@ pub(crate) const PLACE_BYTES: usize = 4 << 10;
 const SLOW_PIECE_S: f64 = 2e-3;
 const FEW_PIECES: usize = 8;
 
+/// Whether `cells` at `level` are of runs so short ([`RUNS_S`]) that all of them were over in a moment, which may have been a slow one.
+pub(crate) fn is_momentary(cells: &[Cell], level: i32) -> bool {
+    let of_level = || cells.iter().filter(|c| c.level == level && c.bytes < COMPOSITE_FROM as u64);
+    of_level().next().is_some() && of_level().all(|c| c.compress_s.max(c.decompress_s) <= RUNS_S)
+}
+
 /// Identity of what measurements depend on besides the plugin: processor, its features, device, benchmark data.
 pub fn machine_key(device: &str) -> String {
     static CPU: OnceLock<String> = OnceLock::new();
@@ -416,6 +422,23 @@ mod tests {
     fn the_median_is_robust() {
         assert_eq!(median(&mut [5.0, 1.0, 900.0]), 5.0);
         assert_eq!(median(&mut []), 0.0);
+    }
+
+    #[test]
+    fn what_takes_a_moment_is_told_by_its_slowest_piece() {
+        let cell = |level, bytes: usize, compress_s| Cell {
+            level,
+            kind: "text".into(),
+            bytes: bytes as u64,
+            compressed_bytes: 1000,
+            compress_s,
+            compress_mad_s: 0.0,
+            decompress_s: 1e-3,
+            decompress_mad_s: 0.0,
+        };
+        let fast = [cell(1, 4096, 1e-5), cell(1, 1 << 20, 4e-3), cell(1, COMPOSITE_FROM, 0.06)];
+        assert!(is_momentary(&fast, 1) && !is_momentary(&fast, 2));
+        assert!(!is_momentary(&[cell(1, 4096, 1e-5), cell(1, 1 << 20, 6e-3)], 1));
     }
 
     #[test]

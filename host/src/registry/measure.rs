@@ -20,6 +20,9 @@ use std::{
     time::Duration,
 };
 
+/// What is over in a moment is measured so many times more, later: the moment may have been a slow one.
+const MORE_VISITS: usize = 2;
+
 const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(900) };
 
 /// An implementation, and the levels to measure.
@@ -94,6 +97,7 @@ impl Registry {
         }
         let _lock = self.cache.lock_benchmark().map_err(Error::io("lock", self.cache.root()))?;
         let total = groups.len();
+        let mut measured = Vec::new();
         for (done, jobs) in groups.into_iter().enumerate() {
             // Another host may have measured it while this one waited for the lock; a plugin may be out since another codec of it was measured.
             let jobs = jobs.into_iter().filter_map(|job| Some((self.is_missing(&job)?, job)));
@@ -103,17 +107,41 @@ impl Registry {
             }
             let tell = |name: &str| progress(Progress::Measuring { done, total, name: name.to_owned() });
             let (own, files): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(Job::is_in_process);
-            self.measure_files(files, sizes, &tell)?;
+            self.measure_files(files.clone(), sizes, Merge::Replace, &tell)?;
+            measured.push(files);
             for job in own {
                 tell(&job.report().info.implementation());
                 self.measure_in_process(&job, sizes);
             }
         }
+        let tell = |name: &str| {
+            progress(Progress::Measuring { done: total.saturating_sub(1), total, name: name.to_owned() });
+        };
+        for jobs in (0..MORE_VISITS).flat_map(|_| &measured) {
+            let momentary = jobs.iter().filter_map(|job| self.momentary(job)).collect();
+            self.measure_files(momentary, &benchmark::BRIEF_SIZES, Merge::Better, &tell)?;
+        }
         Ok(())
     }
 
+    /// `job` with those of its levels that are over in a moment.
+    fn momentary(&self, job: &Job) -> Option<Job> {
+        let report = self.current(&job.entry);
+        let codec = &report.codecs[job.codec];
+        let is_momentary = |level: &&i32| benchmark::is_momentary(&codec.cells, **level);
+        let levels: Vec<i32> = job.levels.iter().filter(is_momentary).copied().collect();
+        let is_usable = report.verdict.is_ok() && codec.verdict.is_ok();
+        (is_usable && !levels.is_empty()).then(|| Job { levels, ..job.clone() })
+    }
+
     /// Measures `jobs` in a child. One that ends it is out, and the others start anew.
-    fn measure_files(&self, mut jobs: Vec<Job>, sizes: &[usize], tell: &dyn Fn(&str)) -> Result<()> {
+    fn measure_files(
+        &self,
+        mut jobs: Vec<Job>,
+        sizes: &[usize],
+        how: Merge,
+        tell: &dyn Fn(&str),
+    ) -> Result<()> {
         while let Some(first) = jobs.first() {
             let plan =
                 Plan { sizes: sizes.to_vec(), frames_by: self.reference(&first.report().info.algorithm) };
@@ -133,7 +161,7 @@ impl Registry {
                 None
             })?;
             for (number, job) in jobs.iter().enumerate() {
-                self.note(job, number, &answer);
+                self.note(job, number, &answer, how);
             }
             let last = turn.get().min(jobs.len() - 1);
             let mut ended = self.current(&jobs[last].entry);
@@ -156,15 +184,15 @@ impl Registry {
         let frames_by = references.first().map(|(_, codec)| codec);
         benchmark::measure(&[contender], frames_by, sizes, &mut |event| events.push(event));
         let ending = probe::Ending::Complete;
-        self.note(job, 0, &Answer { events, ending, stderr: Vec::new() });
+        self.note(job, 0, &Answer { events, ending, stderr: Vec::new() }, Merge::Replace);
     }
 
     /// Keeps what was measured of `job`, which was contender `number`.
-    fn note(&self, job: &Job, number: usize, answer: &Answer) {
+    fn note(&self, job: &Job, number: usize, answer: &Answer, how: Merge) {
         let mut report = self.current(&job.entry);
         let codec = &mut report.codecs[job.codec];
         let machine = benchmark::machine_key(&codec.info.device);
-        merge(codec, machine, number, &answer.events);
+        merge(codec, machine, number, &answer.events, how);
         if !job.is_in_process() {
             let _ = self.cache.store_report(&job.entry.hash, &report);
         }
@@ -199,8 +227,17 @@ impl Registry {
     }
 }
 
-/// Takes over what was measured of contender `number`. Measurements that are there already were taken at another time, and give way.
-fn merge(codec: &mut CodecReport, machine: String, number: usize, events: &[Event]) {
+/// What becomes of measurements that are there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merge {
+    /// They were taken at another time, and give way.
+    Replace,
+    /// They belong to the new ones: the better of both counts.
+    Better,
+}
+
+/// Takes over what was measured of contender `number`.
+fn merge(codec: &mut CodecReport, machine: String, number: usize, events: &[Event], how: Merge) {
     if codec.machine != machine {
         codec.cells.clear();
         codec.peak_bytes.clear();
@@ -208,7 +245,9 @@ fn merge(codec: &mut CodecReport, machine: String, number: usize, events: &[Even
     }
     for event in events {
         match event {
-            Event::Cell { contender, cell } if *contender == number => merge_cell(&mut codec.cells, cell),
+            Event::Cell { contender, cell } if *contender == number => {
+                merge_cell(&mut codec.cells, cell, how);
+            }
             Event::Peak { contender, level, bytes } if *contender == number => {
                 match codec.peak_bytes.iter_mut().find(|(l, _)| l == level) {
                     Some((_, peak)) => *peak = (*peak).max(*bytes),
@@ -220,11 +259,18 @@ fn merge(codec: &mut CodecReport, machine: String, number: usize, events: &[Even
     }
 }
 
-fn merge_cell(cells: &mut Vec<Cell>, new: &Cell) {
+fn merge_cell(cells: &mut Vec<Cell>, new: &Cell, how: Merge) {
     let is_same = |c: &&mut Cell| c.level == new.level && c.kind == new.kind && c.bytes == new.bytes;
-    match cells.iter_mut().find(is_same) {
-        Some(old) => *old = new.clone(),
-        None => cells.push(new.clone()),
+    let Some(old) = cells.iter_mut().find(is_same) else { return cells.push(new.clone()) };
+    if how == Merge::Replace {
+        *old = new.clone();
+        return;
+    }
+    if new.compress_s < old.compress_s {
+        (old.compress_s, old.compress_mad_s) = (new.compress_s, new.compress_mad_s);
+    }
+    if new.decompress_s < old.decompress_s {
+        (old.decompress_s, old.decompress_mad_s) = (new.decompress_s, new.decompress_mad_s);
     }
 }
 
@@ -233,20 +279,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_measured_anew_replaces_what_was() {
-        let cell = |level, compress_s| Cell {
+    fn what_is_measured_anew_replaces_what_was_and_of_visits_the_better_counts() {
+        let cell = |level, compress_s, decompress_s| Cell {
             level,
             kind: "text".into(),
             bytes: 4096,
             compressed_bytes: 1000,
             compress_s,
-            compress_mad_s: 0.0,
-            decompress_s: 1.0,
-            decompress_mad_s: 0.0,
+            compress_mad_s: compress_s / 10.0,
+            decompress_s,
+            decompress_mad_s: decompress_s / 10.0,
         };
-        let mut cells = vec![cell(1, 2.0)];
-        merge_cell(&mut cells, &cell(1, 3.0));
-        merge_cell(&mut cells, &cell(2, 1.0));
-        assert_eq!(cells, [cell(1, 3.0), cell(2, 1.0)]);
+        let mut cells = vec![cell(1, 2.0, 1.0)];
+        merge_cell(&mut cells, &cell(1, 3.0, 1.0), Merge::Replace);
+        merge_cell(&mut cells, &cell(2, 1.0, 1.0), Merge::Better);
+        assert_eq!(cells, [cell(1, 3.0, 1.0), cell(2, 1.0, 1.0)]);
+        merge_cell(&mut cells, &cell(1, 2.5, 4.0), Merge::Better);
+        merge_cell(&mut cells, &cell(2, 4.0, 0.5), Merge::Better);
+        assert_eq!(cells, [cell(1, 2.5, 1.0), cell(2, 1.0, 0.5)]);
     }
 }

@@ -121,7 +121,9 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
         |all: &[Candidate]| all.iter().map(|c| c.merit(&data, objective)).fold(f64::INFINITY, f64::min);
     // What no candidate saves enough of is stored: there is nothing to compare that with but storing.
     let has_best = best(&all).is_finite();
-    let is_near = |c: &Candidate| has_best && c.merit(&data, objective) <= best(&all) * FINALIST;
+    // Sizes are known by now.
+    let is_run_again = has_best && objective != Objective::Ratio;
+    let is_near = |c: &Candidate| is_run_again && c.merit(&data, objective) <= best(&all) * FINALIST;
     let mut finalists: Vec<usize> = (0..all.len()).filter(|i| is_near(&all[*i])).collect();
     let mut choosing_s = Vec::new();
     let mut last = None;
@@ -138,8 +140,7 @@ fn compare(host: &Host, file: &Path, objective: Objective) -> Answer<f64> {
             finalists.push(chosen);
         }
         last = Some(choice);
-        // Sizes are known by now.
-        if objective == Objective::Ratio && !all[chosen].seconds.is_empty() {
+        if !is_run_again && !all[chosen].seconds.is_empty() {
             continue;
         }
         // None is always the first.

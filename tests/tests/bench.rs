@@ -116,6 +116,10 @@ fn a_baseline_is_compared_row_by_row_and_only_what_is_outside_noise_is_flagged()
         .find(|l| l.starts_with("notes.v2.txt") && l.contains("zstd/cpu/libzstd"))
         .expect("a line");
     assert!(line.contains("compresses slower") && !line.contains("decompresses"), "{told}");
+    let markdown = s.run(&[&with[..], &["--markdown"]].concat());
+    let table = markdown.split("```").nth(1).expect("a table");
+    assert!(table.starts_with("text\n") && table.contains("compresses slower"), "{markdown}");
+    assert!(s.ends(2, &[&with[..], &["--csv"]].concat()).contains("--csv"));
     let json = s.json(&with);
     let change = &json["comparison"]["changes"][1];
     assert_eq!(

@@ -231,7 +231,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
     /// Compare with what an earlier `bench --json` printed: ratios, and what lies outside noise
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "csv")]
     pub baseline: Option<PathBuf>,
     /// Write everything as one page (HTML) with pictures
     #[arg(long, value_name = "FILE")]

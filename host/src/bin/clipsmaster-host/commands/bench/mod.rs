@@ -40,10 +40,11 @@ pub(crate) fn run(common: &Common, arguments: &BenchArguments) -> Outcome {
     } else if arguments.csv {
         print(&tables::csv(&study))
     } else if arguments.markdown {
-        print(&tables::markdown(&study))
+        let fenced = |c| format!("\n```text\n{}```\n", tables::changes(&c));
+        print(&(tables::markdown(&study) + &comparison.map(fenced).unwrap_or_default()))
     } else {
-        let changes = comparison.map_or(String::new(), |c| format!("\n{}", tables::changes(&c)));
-        print(&(tables::text(&study) + &changes))
+        let below = |c| format!("\n{}", tables::changes(&c));
+        print(&(tables::text(&study) + &comparison.map(below).unwrap_or_default()))
     }
 }
 

@@ -115,7 +115,7 @@ impl Registry {
             }
         }
         let tell = |name: &str| {
-            progress(Progress::Measuring { done: total.saturating_sub(1), total, name: name.to_owned() });
+            progress(Progress::Measuring { done: total - 1, total, name: name.to_owned() });
         };
         for jobs in (0..MORE_VISITS).flat_map(|_| &measured) {
             let momentary = jobs.iter().filter_map(|job| self.momentary(job)).collect();

@@ -2,7 +2,7 @@
 //!
 //! Pure functions: what is worth a trial ([`rungs`], [`Places`]), and what to make of the trials ([`choose`]). Whoever measures calls them.
 
-use crate::{algorithm::STORE, filter::Filter};
+use crate::{algorithm::STORE, benchmark::median, filter::Filter};
 use serde::Serialize;
 use std::{fmt, str::FromStr};
 
@@ -372,9 +372,8 @@ impl Places {
         if self.counted < LEAST_SAMPLE_BYTES {
             return Vec::new();
         }
-        let settled = |places: usize, bits: f64| bits + self.uncounted_bits(places);
-        let after = |filter: &Filter| settled(filter.code() as usize, self.bits_after(*filter));
-        let gains = |filter: &Filter| settled(1, self.bits[0]) - after(filter) >= TYPED_BITS;
+        let gains =
+            |filter: &Filter| self.settled_bits(1) - self.settled_bits(filter.code().into()) >= TYPED_BITS;
         Filter::SHUFFLES.into_iter().filter(gains).collect()
     }
 
@@ -387,13 +386,15 @@ impl Places {
 
     /// Whether no order is to be seen, whatever elements the data is taken for.
     pub fn looks_random(&self) -> bool {
-        let are_random = |(bits, places)| bits + self.uncounted_bits(places) >= RANDOM_BITS;
-        self.counted >= LEAST_RANDOM_BYTES && self.bits.into_iter().zip([1, 2, 4, 8]).all(are_random)
+        let are_random = |places| self.settled_bits(places) >= RANDOM_BITS;
+        self.counted >= LEAST_RANDOM_BYTES && [1, 2, 4, 8].into_iter().all(are_random)
     }
 
-    /// Bits by which too few bytes make the entropy of elements of so many places look smaller (Miller and Madow, for all 256 values).
-    fn uncounted_bits(&self, places: usize) -> f64 {
-        255.0 * places as f64 / (2.0 * f64::from(self.counted) * std::f64::consts::LN_2)
+    /// Entropy of elements of so many bytes, in bits per byte, with those by which too few bytes make it look smaller (Miller and Madow, for all
+    /// 256 values).
+    fn settled_bits(&self, places: usize) -> f64 {
+        let hidden = 255.0 * places as f64 / (2.0 * f64::from(self.counted) * std::f64::consts::LN_2);
+        self.bits[places.trailing_zeros() as usize] + hidden
     }
 }
 
@@ -509,11 +510,9 @@ fn settled_mb_s(trials: &[&Trial]) -> Vec<f64> {
 
 /// Which of `trials` are worth repeating: a timer's interrupt takes as long on some virtual machines as all of a short trial.
 pub(crate) fn disturbed(trials: &[Trial]) -> Vec<usize> {
-    let slower = |t: &Trial| t.predicted_mb_s.map(|predicted| predicted / t.compress_mb_s());
-    let mut known: Vec<f64> = trials.iter().filter_map(slower).collect();
-    known.sort_by(f64::total_cmp);
-    let Some(usual) = known.get(known.len().saturating_sub(1) / 2) else { return Vec::new() };
-    let is_slower = |t: &Trial| slower(t).is_some_and(|slower| slower > usual * DISTURBED);
+    let share = |t: &Trial| t.predicted_mb_s.map(|predicted| t.compress_mb_s() / predicted);
+    let usual = median(&mut trials.iter().filter_map(share).collect::<Vec<f64>>());
+    let is_slower = |t: &Trial| share(t).is_some_and(|share| share * DISTURBED < usual);
     (0..trials.len()).filter(|i| is_slower(&trials[*i])).collect()
 }
 

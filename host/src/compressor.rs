@@ -1,6 +1,9 @@
 //! Compressing and decompressing with the best implementation, and with the next one when it fails.
 
-use crate::{Error, Result, algorithm, buffer, is_container, registry::Entry, selection::Ranked, sync::lock};
+use crate::{
+    Error, Result, algorithm, benchmark::clock::Clock, buffer, is_container, registry::Entry,
+    selection::Ranked, sync::lock, turns::Turns,
+};
 use clipsmaster_plugin_api::{
     self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM, WHOLE_BYTES,
     abi::import::{self, Batch, Instance, StreamDecoder},
@@ -308,12 +311,12 @@ impl Compressor {
     ) -> Result<&str> {
         let wrong =
             |e: api::Error| api::Error::internal(format!("cannot decode a frame whose CRC is right: {e}"));
-        let ((), link) = self.decoders.run("a frame", checksum, |_, instance| {
+        let (_, link) = self.decoders.run("a frame", checksum, |_, instance| {
             let written = instance
                 .decompress(frame, out)
                 .map_err(|e| if blames_data(e.kind) { wrong(e) } else { e })?;
             let is_right = written == out.len() && is_right(out);
-            is_right.then_some(()).ok_or_else(|| wrong(api::Error::internal("other bytes came out")))
+            is_right.then_some(written).ok_or_else(|| wrong(api::Error::internal("other bytes came out")))
         })?;
         Ok(&link.id)
     }
@@ -404,14 +407,16 @@ impl Compressor {
         }
         let known = metadata.map(|m| m.original_size);
         let checksum = if metadata.is_some() { Checksum::Callers } else { Checksum::Own };
-        let (out, link) = self.decoders.run("compressed data", checksum, |link, instance| {
+        let mut out = Vec::new();
+        let (_, link) = self.decoders.run("compressed data", checksum, |link, instance| {
             let codec = link.codec()?;
-            match known.or(codec.decompressed_len(data)?) {
+            out = match known.or(codec.decompressed_len(data)?) {
                 Some(len) if known.is_some() || len <= BELIEVED_BYTES => {
-                    decompress_sized(instance, data, len)
+                    decompress_sized(instance, data, len)?
                 }
-                _ => decompress_growing(instance, data),
-            }
+                _ => decompress_growing(instance, data)?,
+            };
+            Ok(out.len())
         })?;
         if let Some(m) = metadata {
             m.check(&out)?;
@@ -532,6 +537,8 @@ pub(crate) struct Link {
     /// What comes is a sample of so many bytes.
     whole_bytes: Option<u64>,
     predicted_s: Option<f64>,
+    /// Own levels that would do as well, with the times predicted for them, in seconds.
+    levels: Vec<(i32, f64)>,
     /// Instances; those that skip checksums are the second.
     idle: [Mutex<Vec<Instance>>; 2],
     batch: OnceLock<Option<Batch>>,
@@ -554,9 +561,30 @@ impl Link {
             can_skip_checksum,
             whole_bytes: None,
             predicted_s: ranked.predicted_s,
+            levels: ranked.levels.iter().copied().zip(ranked.level_s.iter().copied()).collect(),
             idle: Default::default(),
             batch: OnceLock::new(),
         }
+    }
+
+    /// Not to be tried against others: the user's word put it where it stands.
+    pub(crate) fn fixed(self) -> Self {
+        Self { predicted_s: None, levels: Vec::new(), ..self }
+    }
+
+    /// The same implementation at each of its own levels that would do as well.
+    pub(crate) fn at_other_levels(&self) -> impl Iterator<Item = Self> {
+        let others = self.levels.iter().filter(|(level, _)| *level != self.level);
+        others.map(|(level, predicted_s)| Self {
+            id: self.id.clone(),
+            level: *level,
+            entry: Arc::clone(&self.entry),
+            predicted_s: Some(*predicted_s),
+            levels: Vec::new(),
+            idle: Default::default(),
+            batch: OnceLock::new(),
+            ..*self
+        })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -665,27 +693,50 @@ struct Chain {
     failures: Mutex<Vec<String>>,
     /// Whether the input may be to blame for an error: frames may be damaged, data to compress may not.
     decodes: bool,
+    /// Between the first two decoders.
+    turns: Turns,
 }
 
 impl Chain {
     fn new(links: Vec<Link>, decodes: bool) -> Self {
-        Self { links, first_good: AtomicUsize::new(0), failures: Mutex::default(), decodes }
+        let takes_part = |l: &&Link| decodes && l.hardware() == api::hardware::CPU;
+        let predicted_s = [0, 1].map(|rank| links.get(rank).filter(takes_part).and_then(Link::predicted_s));
+        let turns = Turns::new(predicted_s);
+        Self { links, first_good: AtomicUsize::new(0), failures: Mutex::default(), decodes, turns }
     }
 
     fn current(&self) -> Option<&Link> {
-        self.links.get(self.first_good.load(Ordering::Relaxed)).or(self.links.last())
+        let rank = self.first_good.load(Ordering::Relaxed).min(self.links.len().saturating_sub(1));
+        self.in_order(self.turns.second_won()).nth(rank)
     }
 
-    /// Does `work` with the best implementation that can.
-    fn run<T>(
+    /// The links, best first; or the second of them first.
+    fn in_order(&self, is_second_first: bool) -> impl Iterator<Item = &Link> {
+        let place = move |rank: usize| if is_second_first && rank < 2 { 1 - rank } else { rank };
+        (0..self.links.len()).map(move |rank| &self.links[place(rank)])
+    }
+
+    /// Does `work`, which answers how many bytes it wrote, with the best implementation that can.
+    fn run(
         &self,
         input: &str,
         checksum: Checksum,
-        mut work: impl FnMut(&Link, &mut Instance) -> api::Result<T>,
-    ) -> Result<(T, &Link)> {
+        mut work: impl FnMut(&Link, &mut Instance) -> api::Result<usize>,
+    ) -> Result<(usize, &Link)> {
         let first = self.first_good.load(Ordering::Relaxed);
+        if let Some(turn) = (first == 0).then(|| self.turns.next()).flatten() {
+            let link = &self.links[usize::from(turn.is_seconds())];
+            let start = Clock::Thread.now();
+            let answer = link.call(checksum, &mut work);
+            let seconds = Clock::Thread.now() - start;
+            let pace = answer.as_ref().ok().map(|len| seconds / *len as f64);
+            self.turns.end(turn, pace.filter(|pace| pace.is_normal()));
+            if let Ok(len) = answer {
+                return Ok((len, link));
+            }
+        }
         let mut last = None;
-        for (rank, link) in self.links.iter().enumerate().skip(first) {
+        for (rank, link) in self.in_order(self.turns.second_won()).enumerate().skip(first) {
             match link.call(checksum, &mut work) {
                 Ok(value) => return Ok((value, link)),
                 Err(e) if self.decodes && blames_data(e.kind) => {

@@ -234,9 +234,8 @@ impl Host {
         let snapshot = self.snapshot();
         self.check_algorithm(&snapshot, &request.algorithm)?;
         let mut encoders = self.links(&snapshot, request)?;
-        let is_open = request.implementation.is_none() && self.wishes(request).pin.is_none();
         let sample = request.likeness.as_ref().and_then(Likeness::sample);
-        if let Some(sample) = sample.filter(|_| is_open && request.direction == Direction::Compress) {
+        if let Some(sample) = sample.filter(|_| request.direction == Direction::Compress) {
             settle(&mut encoders, sample);
         }
         let decode = Request { direction: Direction::Decompress, likeness: None, ..request.clone() };
@@ -266,10 +265,13 @@ impl Host {
         if ranking.ranked.is_empty() {
             return Err(self.no_implementation(request, ranking));
         }
+        // What the user asked for by name is not tried against others.
+        let is_open = request.implementation.is_none() && self.wishes(request).pin.is_none();
         let mut links = Vec::new();
         for ranked in ranking.ranked.iter().chain(&self.stand_ins(snapshot, request, &ranking)) {
-            let found = find_usable(snapshot, &ranked.implementation);
-            links.extend(found.map(|(entry, c)| Link::new(ranked, Arc::clone(entry), c.info.index)));
+            let Some((entry, codec)) = find_usable(snapshot, &ranked.implementation) else { continue };
+            let link = Link::new(ranked, Arc::clone(entry), codec.info.index);
+            links.push(if is_open { link } else { link.fixed() });
         }
         Ok(links)
     }

@@ -49,6 +49,7 @@ mod spelling;
 pub mod store;
 mod study;
 mod sync;
+mod turns;
 mod validate;
 
 pub use adaptors::{ChunkedReader, ChunkedWriter, SeekableReader};

@@ -7,6 +7,8 @@ use crate::{benchmark::clock::Clock, compressor::Link, pipeline::threads, select
 
 /// Who is predicted to take longer by this factor is not tried.
 const CLOSE: f64 = 3.0;
+/// Nor is another level of one that is.
+const CLOSE_LEVEL: f64 = 1.5;
 /// Share of the time that compressing on all processors is predicted to take, which the trials may take on one.
 const MOST_SHARE: f64 = 1.0 / 16.0;
 /// How much less time than the first another must take: trials are short.
@@ -15,23 +17,41 @@ const MARGIN: f64 = 0.05;
 /// Trials that were over within so many seconds are repeated before another goes first: one moment may have been a slow one.
 const MOMENT_S: f64 = 5e-3;
 
-/// Puts the fastest on `sample` first, if that is likely to be worth its time. `links` are in order of prediction, of implementations on the CPU.
-pub(crate) fn settle(links: &mut [Link], sample: &Sample) {
-    let Some(Some(first)) = links.first().map(Link::predicted_s) else { return };
-    let is_close = |l: &&Link| l.hardware() == "cpu" && l.predicted_s().is_some_and(|s| s <= CLOSE * first);
-    let predicted: Vec<f64> = links.iter().take_while(is_close).filter_map(Link::predicted_s).collect();
-    let share = predicted.iter().sum::<f64>() / first * sample.share() * threads(None) as f64;
-    if predicted.len() < 2 || share > MOST_SHARE {
+/// Puts the fastest on `sample` first, at the level at which it is, if that is likely to be worth its time. `links` are in order of prediction.
+pub(crate) fn settle(links: &mut Vec<Link>, sample: &Sample) {
+    let time = |l: &Link| l.predicted_s().unwrap_or(f64::INFINITY);
+    let Some(first) = links.first().and_then(Link::predicted_s) else { return };
+    let is_close = |l: &&Link| l.hardware() == "cpu" && time(l) <= CLOSE * first;
+    let close = links.iter().take_while(is_close).count();
+    let mut rest = MOST_SHARE * first / (sample.share() * threads(None) as f64);
+    rest -= links[..close].iter().map(time).sum::<f64>();
+    if close == 0 || rest < 0.0 {
         return;
     }
-    let links = &mut links[..predicted.len()];
+    let mut others: Vec<Link> = links[..close].iter().flat_map(Link::at_other_levels).collect();
+    others.retain(|l| time(l) <= CLOSE_LEVEL * first);
+    others.sort_by(|x, y| time(x).total_cmp(&time(y)));
+    // As many as there is time for.
+    let fits = |l: &Link| {
+        rest -= time(l);
+        rest >= 0.0
+    };
+    let mut rivals: Vec<Link> = links.drain(..close).chain(others.into_iter().take_while(fits)).collect();
+    let fastest = if rivals.len() > 1 { fastest_on(&rivals, sample) } else { 0 };
+    let winner = rivals.remove(fastest);
+    rivals.truncate(if fastest < close { close - 1 } else { close });
+    rivals.retain(|l| l.id() != winner.id());
+    rivals.iter().for_each(Link::close_idle);
+    links.splice(..0, std::iter::once(winner).chain(rivals));
+}
+
+fn fastest_on(links: &[Link], sample: &Sample) -> usize {
     let mut seconds = race(links, sample);
     if fastest(&seconds) > 0 && seconds[0] < MOMENT_S {
         let again = race(links, sample);
         seconds.iter_mut().zip(again).for_each(|(least, again)| *least = least.min(again));
     }
-    links[..=fastest(&seconds)].rotate_right(1);
-    links[1..].iter().for_each(Link::close_idle);
+    fastest(&seconds)
 }
 
 /// Seconds that each of `links` takes for `sample`; none of the first piece, which warms up. What fails takes for ever.
@@ -39,6 +59,8 @@ fn race(links: &[Link], sample: &Sample) -> Vec<f64> {
     let mut seconds = vec![0.0; links.len()];
     let mut out = Vec::new();
     for (number, piece) in sample.pieces().enumerate() {
+        // Into the processor's caches: else the first brings it there for the others, which takes longer than storing it does.
+        std::hint::black_box(crc32fast::hash(piece));
         for (link, seconds) in links.iter().zip(&mut seconds) {
             let start = Clock::Thread.now();
             let answer = link.compress(piece, &mut out);

@@ -79,67 +79,6 @@ fn a_good_codec_is_listed_and_used_by_the_name_of_its_algorithm() {
     assert_eq!(host.algorithms(), ["store", "xor"]);
 }
 
-/// Data that begins with this is hard for one codec; the benchmark has none of it.
-const HARD: u8 = 0xd7;
-
-/// Takes a while: longer for what is hard for it.
-struct Slow<const IS_SECOND: bool>(Xor<0x5a>);
-
-impl<const IS_SECOND: bool> Codec for Slow<IS_SECOND> {
-    const DESCRIPTOR: Descriptor = Descriptor::new("slow", if IS_SECOND { "second" } else { "first" });
-
-    fn open(level: i32, options: &Options) -> Result<Self> {
-        Xor::open(level, options).map(Self)
-    }
-
-    fn compress_bound(&self, len: usize) -> usize {
-        self.0.compress_bound(len)
-    }
-
-    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let is_hard = src.iter().take(64).all(|b| *b == HARD) && !src.is_empty();
-        let rounds = if IS_SECOND {
-            6
-        } else if is_hard {
-            30
-        } else {
-            3
-        };
-        for _ in 0..rounds {
-            self.0.compress(src, dst)?;
-            std::hint::black_box(&dst);
-        }
-        self.0.compress(src, dst)
-    }
-
-    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        self.0.decompress(src, dst)
-    }
-}
-
-#[test]
-fn close_calls_are_settled_on_the_data_itself() {
-    let scratch = Scratch::new();
-    let host = Host::open(scratch.config()).expect("a host");
-    host.register::<Slow<false>>("first", "1.2.3").expect("a good codec");
-    host.register::<Slow<true>>("second", "1.2.3").expect("a good codec");
-    let ranking = host.rank_measured(&Request::new("slow"), &|_| {}).expect("measure");
-    assert!(!ranking.provisional, "{ranking:?}");
-    let chosen = |data: &[u8]| {
-        let request = Request::new("slow").like(data);
-        host.compressor(&request).expect("a compressor").implementation().to_owned()
-    };
-    // So much that trials on one processor take little of the time that all of them take.
-    let bytes = (16 << 20) * thread::available_parallelism().map_or(2, usize::from).max(2);
-    let (easy, hard) = (text(bytes), vec![HARD; bytes]);
-    assert_eq!(chosen(&easy), "slow/cpu/first");
-    assert_eq!(chosen(&hard), "slow/cpu/second");
-    // Too little for a trial to be worth its time.
-    assert_eq!(chosen(&hard[..1 << 20]), "slow/cpu/first");
-    let named = Request { implementation: Some("slow/cpu/first".into()), ..Request::new("slow").like(&hard) };
-    assert_eq!(host.compressor(&named).expect("a compressor").implementation(), "slow/cpu/first");
-}
-
 #[test]
 fn a_bad_codec_is_refused_with_the_case_it_failed() {
     let scratch = Scratch::new();

@@ -23,6 +23,9 @@ use std::{
 /// What is over in a moment is measured so many times more, later: the moment may have been a slow one.
 const MORE_VISITS: usize = 2;
 
+/// What `-1` and `--fast` mean to gzip and its like.
+const FAST_LEVEL: i32 = 1;
+
 const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(900) };
 
 /// An implementation, and the levels to measure.
@@ -70,6 +73,13 @@ impl Registry {
             groups.entry(&i.algorithm).or_default().push(job);
         }
         groups.retain(|algorithm, _| missing.contains(algorithm));
+        // Where there is a choice, people ask for the level that all tools call the fastest.
+        for job in groups.values_mut().filter(|jobs| jobs.len() > 1).flatten() {
+            let i = &job.report().info;
+            if (i.level_min..=i.level_max).contains(&FAST_LEVEL) && !job.levels.contains(&FAST_LEVEL) {
+                job.levels.insert(1, FAST_LEVEL);
+            }
+        }
         self.measure(groups.into_values().collect(), &benchmark::SIZES, progress)
     }
 

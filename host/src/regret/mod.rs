@@ -6,15 +6,18 @@
 //! these that keep it *on this data, too*: **regret** is the time of the choice over the time of the fastest of them, which is known
 //! only afterwards. (Whatever happens to keep it on this data alone is no candidate: on bytes that cannot shrink that is storing
 //! them, at level 9.) Pairs are run in turns, so that what slows the machine down meets all of them; the fastest run of each counts. A
-//! cell counts where two implementations or more can serve it. A choice that misses the ratio on this data is counted as a broken promise.
+//! cell counts where two implementations or more can serve it. Decompressing, the choice is what decodes once a few frames of the data have
+//! been, as with the chunks of a file. A choice that misses the ratio on this data is counted as a broken promise.
 
 mod rounds;
 
 use crate::{
     Host, Likeness, Progress, ProgressFn, Request, Result,
+    benchmark::{PLACE_BYTES, placed},
     registry::{Entry, report::CodecInfo},
     selection::{self, Direction, Ranking},
     size,
+    turns::Turns,
 };
 use rounds::{Pair, Runs};
 use serde::Serialize;
@@ -254,17 +257,28 @@ impl<'a> Contest<'a> {
                 ..Request::new(&self.algorithm).bytes(bytes as u64)
             };
             let ranking = self.host.rank(&request)?;
+            let choice = self.decoder(&request, &frames, bytes)?;
             let readers = codecs
                 .iter()
                 .filter(|(_, i)| ranking.ranked.iter().any(|r| r.implementation == i.implementation()));
             let pairs =
                 readers.map(|(entry, info)| Pair { entry, info, level: info.level_default }).collect();
             let mut runs = Runs::decompressing(pairs, frames, bytes)?;
-            let Some(cell) = decompress_cell(*level, &ranking, &runs) else { continue };
+            let Some(cell) = decompress_cell(*level, &choice, &runs) else { continue };
             runs.settle(std::slice::from_ref(&cell))?;
             regret.cells.extend(runs.outcome(&cell).map(|o| self.report(&sample.name, bytes, &cell, o)));
         }
         Ok(())
+    }
+
+    /// What decodes `frames` of `bytes` bytes, once there have been enough of them that close ones have had their turns.
+    fn decoder(&self, request: &Request, frames: &[Vec<u8>], bytes: usize) -> Result<String> {
+        let decompressor = self.host.decompressor(request)?;
+        let mut out = vec![0; bytes + PLACE_BYTES];
+        for (number, frame) in frames.iter().cycle().take(Turns::MOST).enumerate() {
+            decompressor.decode_frame(frame, &mut placed(&mut out, number)[..bytes], |_| true)?;
+        }
+        Ok(decompressor.decoder_id().to_owned())
     }
 
     /// What was chosen, and what else keeps the promise of `level` on this data.
@@ -323,8 +337,8 @@ fn may_serve(ranking: &Ranking, implementation: &str, level: i32) -> bool {
     ranking.ranked.iter().any(|r| r.implementation == implementation && r.levels.contains(&level))
 }
 
-fn decompress_cell(level: i32, ranking: &Ranking, runs: &Runs<'_>) -> Option<RoundCell> {
-    let choice = runs.find_any(&ranking.ranked.first()?.implementation)?;
+fn decompress_cell(level: i32, choice: &str, runs: &Runs<'_>) -> Option<RoundCell> {
+    let choice = runs.find_any(choice)?;
     let eligible = (0..runs.pairs().len()).collect();
     RoundCell { level, direction: Direction::Decompress, choice, kept: 1.0, eligible }.contested(runs)
 }

@@ -159,6 +159,9 @@ pub struct Ranked {
     pub level: i32,
     /// All of its own levels that keep the promise of the level asked for, as far as is measured; `level` is the fastest of them.
     pub levels: Vec<i32>,
+    /// Predicted time at each of them, in seconds; empty until measured.
+    #[serde(skip)]
+    pub level_s: Vec<f64>,
     /// Predicted time, in seconds; absent until measured.
     pub predicted_s: Option<f64>,
     /// Ratio on the built-in data at the request's size class.
@@ -319,6 +322,7 @@ fn exact(mut ranking: Ranking, eligible: &[Candidate<'_>], request: &Request) ->
                 implementation: c.info.implementation(),
                 level: level.clamp(c.info.level_min, c.info.level_max),
                 levels: vec![level],
+                level_s: Vec::new(),
                 predicted_s: None,
                 ratio: None,
                 reason: "asked for by name".into(),
@@ -375,11 +379,15 @@ impl Asked {
     }
 }
 
+/// Own levels, and the predicted time at each, in seconds.
+type Levels = Vec<(i32, f64)>;
+
 struct Score {
     implementation: String,
     is_incumbent: bool,
     level: i32,
-    levels: Vec<i32>,
+    /// Those that keep the promise, with the time of each; none but `level` where that is not known.
+    kept: Levels,
     seconds: Option<f64>,
     ratio: Option<f64>,
 }
@@ -393,7 +401,7 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
             implementation: id.clone(),
             is_incumbent,
             level,
-            levels: vec![level],
+            kept: Levels::new(),
             seconds: profile.as_ref().map(|p| p.seconds(request.size(), request.direction)),
             ratio: profile.as_ref().and_then(|p| p.ratio(p.ratio_size(request.size())?)),
         }
@@ -419,20 +427,20 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
         return Ok(unmeasured());
     }
     let found = fastest_level(c, asked, request, &fits)?;
-    Ok(found.map_or_else(unmeasured, |(level, levels)| Score { levels, ..at(level) }))
+    Ok(found.map_or_else(unmeasured, |(level, kept)| Score { kept, ..at(level) }))
 }
 
-/// The lowest own level that reaches the ratio asked for, on every kind of data, in about the least time, and all that reach it; `None` when
-/// no level has been measured.
+/// The lowest own level that reaches the ratio asked for, on every kind of data, in about the least time, and all that reach it, with their
+/// times; `None` when no level has been measured.
 fn fastest_level(
     c: &Candidate<'_>,
     asked: &Asked,
     request: &Request,
     fits: &dyn Fn(i32) -> bool,
-) -> Result<Option<(i32, Vec<i32>)>, String> {
+) -> Result<Option<(i32, Levels)>, String> {
     let floor = ratio_floor(c.info, request);
     let levels: BTreeSet<i32> = c.cells.iter().map(|cell| cell.level).collect();
-    let mut kept: Vec<(i32, f64)> = Vec::new();
+    let mut kept = Levels::new();
     let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
         let Some(profile) = Profile::new(c.cells, level, request.likeness.as_ref()) else { continue };
@@ -449,7 +457,7 @@ fn fastest_level(
     let least = kept.iter().map(|(_, s)| *s).fold(f64::INFINITY, f64::min);
     let lowest = kept.iter().find(|(_, s)| s * (1.0 - HIGHER_LEVEL_MARGIN) <= least);
     match (lowest, nearest) {
-        (Some((level, _)), _) => Ok(Some((*level, kept.iter().map(|(l, _)| *l).collect()))),
+        (Some((level, _)), _) => Ok(Some((*level, kept))),
         (None, Some((_, why))) => Err(why),
         (None, None) => Ok(None),
     }
@@ -524,7 +532,8 @@ fn explain(scored: &[Score], request: &Request, pin: Option<&str>) -> Vec<Ranked
     let ranked = |(rank, s): (usize, &Score)| Ranked {
         implementation: s.implementation.clone(),
         level: s.level,
-        levels: s.levels.clone(),
+        levels: if s.kept.is_empty() { vec![s.level] } else { s.kept.iter().map(|(l, _)| *l).collect() },
+        level_s: s.kept.iter().map(|(_, seconds)| *seconds).collect(),
         predicted_s: s.seconds,
         ratio: s.ratio,
         reason: reason(rank, s),

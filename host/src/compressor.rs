@@ -760,7 +760,8 @@ impl Chain {
         // The last one stays: better an honest error each time than none at all.
         let next = (rank + 1).min(self.links.len().saturating_sub(1));
         if self.first_good.fetch_max(next, Ordering::Relaxed) < next {
-            lock(&self.failures).push(format!("{id} failed ({e}); {} took over", self.links[next].id));
+            let successor = self.current().map_or("", |link| &link.id);
+            lock(&self.failures).push(format!("{id} failed ({e}); {successor} took over"));
         }
     }
 

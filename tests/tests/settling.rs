@@ -5,7 +5,7 @@ mod support;
 use clipsmaster_host::{Direction, Host, Request};
 use clipsmaster_plugin_api::{Codec, Descriptor, ErrorKind, Options, Result};
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 use support::{Scratch, text};
@@ -19,6 +19,9 @@ const HARD: u8 = 0xd7;
 
 /// How often each of [`Slow`] has decoded.
 static DECODED: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+
+/// Which of them fails.
+static FAILS: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
 
 /// A frame is the length and the bytes, which take a while: longer where they are hard for it. The second has a level that takes longer, but
 /// for what is hard.
@@ -68,6 +71,9 @@ impl<const IS_SECOND: bool> Codec for Slow<IS_SECOND> {
 
     fn decompress(&mut self, mut src: &[u8], dst: &mut [u8]) -> Result<usize> {
         DECODED[usize::from(IS_SECOND)].fetch_add(1, Ordering::Relaxed);
+        if FAILS[usize::from(IS_SECOND)].load(Ordering::Relaxed) {
+            return Err(ErrorKind::Internal.into());
+        }
         let mut filled = 0;
         while !src.is_empty() {
             let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
@@ -141,5 +147,12 @@ fn close_calls_are_settled_on_the_data_itself() {
         assert_eq!(decode(4), [2, 2]);
         decode(40);
         assert_eq!(decode(3)[faster], 3);
+        // Who leads and fails gives way to the other.
+        FAILS[faster].store(true, Ordering::Relaxed);
+        assert_eq!(decompressor.decompress(&frame, Some(&metadata)).expect("the other"), data);
+        let names = if faster == 0 { [FIRST, SECOND] } else { [SECOND, FIRST] };
+        let told = decompressor.failures().concat();
+        assert!(told.starts_with(names[0]) && told.ends_with(&format!("{} took over", names[1])), "{told}");
+        FAILS[faster].store(false, Ordering::Relaxed);
     }
 }

@@ -25,6 +25,8 @@ pub(crate) const MIXED: &str = "mixed";
 /// Runs of one cell and direction: at least so many, up to so many within so many seconds.
 const RUNS: std::ops::Range<usize> = 3..25;
 const RUNS_S: f64 = 5e-3;
+/// One run, in seconds, of what is worth further moments for the sake of its rivals: 32 MiB/s.
+const RIVAL_RUN_S: f64 = 1.0 / 32.0;
 /// One run that takes longer, in seconds, is enough.
 const LONG_RUN_S: f64 = 0.05;
 /// A level is not measured at sizes at which a piece is predicted to take longer, in seconds.
@@ -38,10 +40,12 @@ pub(crate) const PLACE_BYTES: usize = 4 << 10;
 const SLOW_PIECE_S: f64 = 2e-3;
 const FEW_PIECES: usize = 8;
 
-/// Whether `cells` at `level` are of runs so short ([`RUNS_S`]) that all of them were over in a moment, which may have been a slow one.
-pub(crate) fn is_momentary(cells: &[Cell], level: i32) -> bool {
+/// Whether `cells` at `level` are of runs so short that all of them were over in a moment, which may have been a slow one. With rivals,
+/// what is much slower counts, too: of two, one must not be measured in more moments than the other.
+pub(crate) fn is_momentary(cells: &[Cell], level: i32, has_rivals: bool) -> bool {
+    let most_s = if has_rivals { RIVAL_RUN_S } else { RUNS_S };
     let of_level = || cells.iter().filter(|c| c.level == level && c.bytes < COMPOSITE_FROM as u64);
-    of_level().next().is_some() && of_level().all(|c| c.compress_s.max(c.decompress_s) <= RUNS_S)
+    of_level().next().is_some() && of_level().all(|c| c.compress_s.max(c.decompress_s) <= most_s)
 }
 
 /// Identity of what measurements depend on besides the plugin: processor, its features, device, benchmark data.
@@ -437,8 +441,10 @@ mod tests {
             decompress_mad_s: 0.0,
         };
         let fast = [cell(1, 4096, 1e-5), cell(1, 1 << 20, 4e-3), cell(1, COMPOSITE_FROM, 0.06)];
-        assert!(is_momentary(&fast, 1) && !is_momentary(&fast, 2));
-        assert!(!is_momentary(&[cell(1, 4096, 1e-5), cell(1, 1 << 20, 6e-3)], 1));
+        assert!(is_momentary(&fast, 1, false) && !is_momentary(&fast, 2, false));
+        let slower = [cell(1, 4096, 1e-5), cell(1, 1 << 20, 6e-3)];
+        assert!(!is_momentary(&slower, 1, false) && is_momentary(&slower, 1, true));
+        assert!(!is_momentary(&[cell(1, 4096, 1e-5), cell(1, 1 << 20, 6e-2)], 1, true));
     }
 
     #[test]

@@ -128,17 +128,17 @@ impl Registry {
             progress(Progress::Measuring { done: total - 1, total, name: name.to_owned() });
         };
         for jobs in (0..MORE_VISITS).flat_map(|_| &measured) {
-            let momentary = jobs.iter().filter_map(|job| self.momentary(job)).collect();
+            let momentary = jobs.iter().filter_map(|job| self.momentary(job, jobs.len() > 1)).collect();
             self.measure_files(momentary, &benchmark::BRIEF_SIZES, Merge::Better, &tell)?;
         }
         Ok(())
     }
 
-    /// `job` with those of its levels that are over in a moment.
-    fn momentary(&self, job: &Job) -> Option<Job> {
+    /// `job` with those of its levels that were measured in a moment.
+    fn momentary(&self, job: &Job, has_rivals: bool) -> Option<Job> {
         let report = self.current(&job.entry);
         let codec = &report.codecs[job.codec];
-        let is_momentary = |level: &&i32| benchmark::is_momentary(&codec.cells, **level);
+        let is_momentary = |level: &&i32| benchmark::is_momentary(&codec.cells, **level, has_rivals);
         let levels: Vec<i32> = job.levels.iter().filter(is_momentary).copied().collect();
         let is_usable = report.verdict.is_ok() && codec.verdict.is_ok();
         (is_usable && !levels.is_empty()).then(|| Job { levels, ..job.clone() })

@@ -1,5 +1,5 @@
-//! Measures codecs of one algorithm on this machine: time both ways and size, by level, kind of data and size. They run in turns, so that
-//! slow moments of the machine meet all alike.
+//! Measures codecs on this machine: time both ways and size, by level, kind of data and size. They run in turns, so that slow moments of the
+//! machine meet all alike.
 //!
 //! Runs inside a probe child (or, for codecs registered by the application, in its process). What the numbers
 //! mean for a choice is decided in [`crate::selection`].
@@ -81,11 +81,11 @@ pub(crate) struct Contender {
     pub levels: Vec<i32>,
 }
 
-/// Measures `contenders`, of one algorithm, at `sizes` in bytes, ascending. Tells `found` whose turn it is and what came of it: cells, and the peak
-/// memory of each level above what the process held before. At their default levels they decode frames of `frames_by`, where that is given.
+/// Measures `contenders` at `sizes` in bytes, ascending. Tells `found` whose turn it is and what came of it: cells, and the peak
+/// memory of each level above what the process held before. At their default levels they decode frames of those of `frames_by` that are of their algorithm.
 pub(crate) fn measure(
     contenders: &[Contender],
-    frames_by: Option<&import::Codec>,
+    frames_by: &[import::Codec],
     sizes: &[usize],
     found: &mut dyn FnMut(Event),
 ) {
@@ -136,8 +136,11 @@ impl<'a> Entrant<'a> {
         self.contender.codec.descriptor().implementation()
     }
 
-    fn is_default(&self) -> bool {
-        self.level == self.contender.codec.descriptor().levels.default
+    /// Whether it decodes frames of `writer`: its own are what the writer decodes in any case.
+    fn decodes_frames_of(&self, writer: &import::Codec) -> bool {
+        let (own, other) = (self.contender.codec.descriptor(), writer.descriptor());
+        let is_rival = own.algorithm == other.algorithm && own.implementation() != other.implementation();
+        is_rival && self.level == own.levels.default
     }
 
     fn note(&mut self, cell: &Cell, peak_bytes: u64) {
@@ -151,30 +154,30 @@ impl<'a> Entrant<'a> {
 /// One cell of all `entrants`.
 fn round_robin(
     entrants: &mut [&mut Entrant<'_>],
-    frames_by: Option<&import::Codec>,
+    frames_by: &[import::Codec],
     kind: &str,
     pieces: &[&[u8]],
     found: &mut dyn FnMut(Event),
 ) {
     let size = pieces.first().map_or(0, |p| p.len());
-    // Its own frames are what the writer of the usual ones decodes in any case.
-    let writer = frames_by.map(|codec| codec.descriptor().implementation());
-    let decodes_usual = |e: &Entrant<'_>| e.is_default() && Some(e.implementation()) != writer;
-    let usual = frames_by.filter(|_| entrants.iter().any(|e| decodes_usual(e))).and_then(|codec| {
-        if let Some(e) = entrants.iter().find(|e| Some(e.implementation()) == writer) {
+    let mut usual = Vec::new();
+    for writer in frames_by.iter().filter(|w| entrants.iter().any(|e| e.decodes_frames_of(w))) {
+        let descriptor = writer.descriptor();
+        if let Some(e) = entrants.iter().find(|e| e.implementation() == descriptor.implementation()) {
             found(Event::Turn(e.contender.number));
         }
-        let level = codec.descriptor().levels.default;
-        frames(&mut codec.open(level, &Options::default()).ok()?, Clock::Processors, pieces).ok()
-    });
+        let instance = writer.open(descriptor.levels.default, &Options::default());
+        let frames = instance.and_then(|mut instance| frames(&mut instance, Clock::Processors, pieces));
+        usual.extend(frames.ok().map(|frames| (writer, frames)));
+    }
     let mut buffer = Vec::new();
     let mut runs = Vec::new();
     for (i, e) in entrants.iter_mut().enumerate().filter(|(_, e)| !e.has_failed) {
         let id = e.implementation();
         found(Event::Turn(e.contender.number));
         found(Event::Step(format!("measuring {id} at level {} on {kind}", e.level)));
-        let usual = usual.as_deref().filter(|_| decodes_usual(e));
-        match Run::prepare(e, pieces, usual, &mut buffer) {
+        let decoded = usual.iter().find(|(writer, _)| e.decodes_frames_of(writer)).map(|(_, f)| f.as_slice());
+        match Run::prepare(e, pieces, decoded, &mut buffer) {
             Ok(run) => runs.push((i, run)),
             Err(why) => {
                 e.has_failed = true;

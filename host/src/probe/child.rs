@@ -119,8 +119,8 @@ fn perform(job: &Job, send: &mut dyn FnMut(Event)) {
                     levels: contender.levels.clone(),
                 }));
             }
-            let frames_by = plan.frames_by.as_ref().and_then(load_peer);
-            benchmark::measure(&open, frames_by.as_ref(), &plan.sizes, send);
+            let frames_by: Vec<Codec> = plan.frames_by.iter().filter_map(load_peer).collect();
+            benchmark::measure(&open, &frames_by, &plan.sizes, send);
         }
     }
 }

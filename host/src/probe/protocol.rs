@@ -30,7 +30,7 @@ pub(crate) enum Task {
     Describe,
     /// Prove one codec.
     Conform { codec: usize, peers: Vec<Peer> },
-    /// Measure implementations of one algorithm in turns.
+    /// Measure implementations in turns.
     Measure { contenders: Vec<Contender>, plan: Plan },
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct Contender {
 pub(crate) struct Plan {
     /// Sizes in bytes, ascending.
     pub sizes: Vec<usize>,
-    /// Whose frames the default levels decode: those that are usual, whatever a codec's own are like. Each its own when absent.
-    pub frames_by: Option<Peer>,
+    /// Whose frames the default levels of their algorithms decode: those that are usual, whatever a codec's own are like. Each its own when absent.
+    pub frames_by: Vec<Peer>,
 }
 
 /// What a child reports, in order.

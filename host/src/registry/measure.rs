@@ -1,4 +1,4 @@
-//! Fills in missing measurements: all implementations of one algorithm in turns, in a child process.
+//! Fills in missing measurements: all implementations of one algorithm in turns, in a child process; then what is fast, of all algorithms.
 
 use super::{
     Entry, Progress, ProgressFn, Registry, prove,
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// What is over in a moment is measured so many times more, later: the moment may have been a slow one.
+/// What is over in a moment is measured so many times again, later: the moment may have been a slow one.
 const MORE_VISITS: usize = 2;
 
 /// What `-1` and `--fast` mean to gzip and its like.
@@ -44,6 +44,10 @@ impl Job {
     /// Whether it lives in this program.
     fn is_in_process(&self) -> bool {
         self.entry.path.as_os_str().is_empty()
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.report().info.hardware == "cpu"
     }
 
     fn contender(&self) -> protocol::Contender {
@@ -127,9 +131,16 @@ impl Registry {
         let tell = |name: &str| {
             progress(Progress::Measuring { done: total - 1, total, name: name.to_owned() });
         };
-        for jobs in (0..MORE_VISITS).flat_map(|_| &measured) {
-            let momentary = jobs.iter().filter_map(|job| self.momentary(job, jobs.len() > 1)).collect();
-            self.measure_files(momentary, &benchmark::BRIEF_SIZES, Merge::Better, &tell)?;
+        // All algorithms together, since `auto` chooses among them: what each was measured by before was of another moment.
+        for how in [Merge::Replace].into_iter().chain([Merge::Better; MORE_VISITS - 1]) {
+            let of_group = |jobs: &'_ Vec<Job>| -> Vec<Job> {
+                jobs.iter().filter_map(|job| self.momentary(job, jobs.len() > 1)).collect()
+            };
+            let momentary = measured.iter().flat_map(of_group);
+            let (on_cpu, others): (Vec<Job>, Vec<Job>) = momentary.partition(Job::is_on_cpu);
+            for jobs in [on_cpu, others] {
+                self.measure_files(jobs, &benchmark::BRIEF_SIZES, how, &tell)?;
+            }
         }
         Ok(())
     }
@@ -153,9 +164,11 @@ impl Registry {
         tell: &dyn Fn(&str),
     ) -> Result<()> {
         while let Some(first) = jobs.first() {
-            let plan =
-                Plan { sizes: sizes.to_vec(), frames_by: self.reference(&first.report().info.algorithm) };
-            let on_cpu = jobs.iter().all(|job| job.report().info.hardware == "cpu");
+            let algorithms: BTreeSet<&str> =
+                jobs.iter().map(|job| job.report().info.algorithm.as_str()).collect();
+            let frames_by = algorithms.into_iter().filter_map(|name| self.reference(name)).collect();
+            let plan = Plan { sizes: sizes.to_vec(), frames_by };
+            let on_cpu = jobs.iter().all(Job::is_on_cpu);
             let task = Task::Measure { contenders: jobs.iter().map(Job::contender).collect(), plan };
             let job = prove::job(&first.entry.library, task, if on_cpu { "cpu" } else { "" });
             let turn = Shared::new(0);
@@ -191,8 +204,8 @@ impl Registry {
         let references = self.loaded_references(&job.report().info.algorithm);
         let contender = Contender { number: 0, codec, levels: job.levels.clone() };
         let mut events = Vec::new();
-        let frames_by = references.first().map(|(_, codec)| codec);
-        benchmark::measure(&[contender], frames_by, sizes, &mut |event| events.push(event));
+        let frames_by: Vec<_> = references.into_iter().take(1).map(|(_, codec)| codec).collect();
+        benchmark::measure(&[contender], &frames_by, sizes, &mut |event| events.push(event));
         let ending = probe::Ending::Complete;
         self.note(job, 0, &Answer { events, ending, stderr: Vec::new() }, Merge::Replace);
     }

@@ -318,10 +318,8 @@ impl<'a> Chooser<'a> {
             if is_served || lacks_repeats && rung.only_finds_repeats() {
                 continue;
             }
-            if best
-                .as_ref()
-                .is_some_and(|(best, _)| !may_beat(&rung, best) && !self.may_beat_by_proxy(&rung, best))
-            {
+            let is_in_time = |best: &Rung| may_beat(&rung, best) || self.may_beat_by_proxy(&rung, best);
+            if best.as_ref().is_some_and(|(best, _)| !is_in_time(best)) {
                 continue;
             }
             let mut least = f64::INFINITY;

@@ -12,9 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{Scratch, text};
-
-const HEADER_BYTES: usize = 8;
+use support::{Scratch, framed, text};
 
 /// A frame: the length, and every byte changed by `KEY`.
 struct Xor<const KEY: u8>;
@@ -27,30 +25,15 @@ impl<const KEY: u8> Codec for Xor<KEY> {
     }
 
     fn compress_bound(&self, len: usize) -> usize {
-        len + HEADER_BYTES
+        framed::bound(len)
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let len = self.compress_bound(src.len());
-        let (header, body) =
-            dst.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?.split_at_mut(HEADER_BYTES);
-        header.copy_from_slice(&(src.len() as u64).to_be_bytes());
-        body.iter_mut().zip(src).for_each(|(to, from)| *to = from ^ KEY);
-        Ok(len)
+        framed::write(src, dst, |src, body| body.iter_mut().zip(src).for_each(|(to, from)| *to = from ^ KEY))
     }
 
-    fn decompress(&mut self, mut src: &[u8], dst: &mut [u8]) -> Result<usize> {
-        let mut filled = 0;
-        while !src.is_empty() {
-            let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
-            let len = usize::try_from(u64::from_be_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
-            let (body, rest) = rest.split_at_checked(len).ok_or(ErrorKind::Truncated)?;
-            let dst = dst.get_mut(filled..filled + len).ok_or(ErrorKind::DestinationTooSmall)?;
-            dst.iter_mut().zip(body).for_each(|(to, from)| *to = from ^ 0x5a);
-            filled += len;
-            src = rest;
-        }
-        Ok(filled)
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        framed::read(src, dst, |body, dst| dst.iter_mut().zip(body).for_each(|(to, from)| *to = from ^ 0x5a))
     }
 }
 

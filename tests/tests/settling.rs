@@ -8,9 +8,8 @@ use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
-use support::{Scratch, text};
+use support::{Scratch, framed, text};
 
-const HEADER_BYTES: usize = 8;
 const FIRST: &str = "slow/cpu/first";
 const SECOND: &str = "slow/cpu/second";
 
@@ -50,7 +49,7 @@ impl<const IS_SECOND: bool> Codec for Slow<IS_SECOND> {
     }
 
     fn compress_bound(&self, len: usize) -> usize {
-        len + HEADER_BYTES
+        framed::bound(len)
     }
 
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
@@ -62,34 +61,22 @@ impl<const IS_SECOND: bool> Codec for Slow<IS_SECOND> {
             (true, _, false) => 74,
             (true, _, true) => 72,
         };
-        let len = self.compress_bound(src.len());
-        let dst = dst.get_mut(..len).ok_or(ErrorKind::DestinationTooSmall)?;
-        dst[..HEADER_BYTES].copy_from_slice(&(src.len() as u64).to_be_bytes());
-        copy(src, &mut dst[HEADER_BYTES..], times);
-        Ok(len)
+        framed::write(src, dst, |src, body| copy(src, body, times))
     }
 
-    fn decompress(&mut self, mut src: &[u8], dst: &mut [u8]) -> Result<usize> {
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         DECODED[usize::from(IS_SECOND)].fetch_add(1, Ordering::Relaxed);
         if FAILS[usize::from(IS_SECOND)].load(Ordering::Relaxed) {
             return Err(ErrorKind::Internal.into());
         }
-        let mut filled = 0;
-        while !src.is_empty() {
-            let (header, rest) = src.split_first_chunk::<HEADER_BYTES>().ok_or(ErrorKind::Truncated)?;
-            let len = usize::try_from(u64::from_be_bytes(*header)).map_err(|_| ErrorKind::Corrupt)?;
-            let (body, rest) = rest.split_at_checked(len).ok_or(ErrorKind::Truncated)?;
+        framed::read(src, dst, |body, dst| {
             let times = match (IS_SECOND, is_hard(body)) {
                 (false, false) => 80,
                 (false, true) => 300,
                 (true, _) => 100,
             };
-            let dst = dst.get_mut(filled..filled + len).ok_or(ErrorKind::DestinationTooSmall)?;
             copy(body, dst, times);
-            filled += len;
-            src = rest;
-        }
-        Ok(filled)
+        })
     }
 }
 

@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-/// What is over in a moment is measured so many times again, later: the moment may have been a slow one.
-const MORE_VISITS: usize = 2;
+/// What is over in a moment is measured again, later, as the moment may have been a slow one: all algorithms together, since `auto` chooses among them. So
+/// what each was measured by before, in another moment, gives way.
+const MORE_VISITS: [Merge; 2] = [Merge::Replace, Merge::Better];
 
 /// What `-1` and `--fast` mean to gzip and its like.
 const FAST_LEVEL: i32 = 1;
@@ -131,12 +132,9 @@ impl Registry {
         let tell = |name: &str| {
             progress(Progress::Measuring { done: total - 1, total, name: name.to_owned() });
         };
-        // All algorithms together, since `auto` chooses among them: what each was measured by before was of another moment.
-        for how in [Merge::Replace].into_iter().chain([Merge::Better; MORE_VISITS - 1]) {
-            let of_group = |jobs: &'_ Vec<Job>| -> Vec<Job> {
-                jobs.iter().filter_map(|job| self.momentary(job, jobs.len() > 1)).collect()
-            };
-            let momentary = measured.iter().flat_map(of_group);
+        for how in MORE_VISITS {
+            let all = measured.iter().flat_map(|jobs| jobs.iter().map(|job| (job, jobs.len() > 1)));
+            let momentary = all.filter_map(|(job, has_rivals)| self.momentary(job, has_rivals));
             let (on_cpu, others): (Vec<Job>, Vec<Job>) = momentary.partition(Job::is_on_cpu);
             for jobs in [on_cpu, others] {
                 self.measure_files(jobs, &benchmark::BRIEF_SIZES, how, &tell)?;

@@ -120,13 +120,11 @@ impl<'a> Runs<'a> {
     }
 
     fn open_anew(&mut self) -> Result<()> {
+        // Each is made before the old one ends: in other memory.
         for (pair, done) in self.pairs.iter().zip(&mut self.done) {
-            // Before the old one ends: in other memory.
-            let mut instance = pair.open()?;
-            std::mem::swap(&mut done.instance, &mut instance);
+            done.instance = pair.open()?;
         }
-        let len = self.buffer.len();
-        let _old = std::mem::replace(&mut self.buffer, vec![0; len]);
+        self.buffer = vec![0; self.buffer.len()];
         Ok(())
     }
 

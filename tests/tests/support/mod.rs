@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod framed;
+
 use clipsmaster_host::{Benchmarks, Config, Listed};
 use serde_json::Value;
 use std::{

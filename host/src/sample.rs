@@ -132,7 +132,7 @@ impl<'a> DataSample<'a> {
         const KIB: u64 = 1 << 10;
         let len = self.total.unwrap_or(u64::MAX);
         match objective {
-            Objective::Speed => (len / 240).clamp(40 * KIB, 320 * KIB),
+            Objective::Speed => (len / 400).clamp(32 * KIB, 256 * KIB),
             Objective::Balanced => (len / 160).clamp(64 * KIB, 416 * KIB),
             Objective::Ratio => 512 * KIB,
         }
@@ -155,7 +155,7 @@ mod tests {
     fn a_sample_is_spread_over_all_of_it_on_boundaries_of_elements() {
         let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n / 8 % 251) as u8).collect();
         let all = DataSample::of(&data);
-        for (objective, bytes) in [(Objective::Speed, 40 << 10), (Objective::Balanced, 64 << 10)] {
+        for (objective, bytes) in [(Objective::Speed, 32 << 10), (Objective::Balanced, 64 << 10)] {
             let pieces = all.first(objective).expect("in memory");
             assert!((bytes..bytes + 64).contains(&pieces.len()), "{}", pieces.len());
             assert!(pieces.as_chunks::<8>().0.iter().all(|e| e.iter().all(|b| *b == e[0])));

@@ -1,12 +1,12 @@
-//! The built-in benchmark data: six kinds, the same bytes everywhere.
+//! The built-in benchmark data: seven kinds, the same bytes everywhere.
 //!
 //! The statistics matter, not the content. Text is real (`text.txt`: this project's licence, documentation and source as they once
 //! were), since generated text ranks the levels of two gzip libraries otherwise than real text does; further
-//! passes over it shuffle its lines. The others are generated from fixed seeds: a log (lines of few forms), structured binary records (columns
-//! that change slowly), floats (noisy mantissas, quiet exponents), an image (gradients under noise), and bytes that cannot shrink.
+//! passes over it shuffle its lines. The others are generated from fixed seeds: a log (lines of few forms), records as JSON lines (keys that come again, numbers
+//! that do not), structured binary records (columns that change slowly), floats (noisy mantissas, quiet exponents), an image (gradients under noise), and bytes that cannot shrink.
 
 /// Version of the generators and of how they are measured; measurements of another version are not compared.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// Real text; never changed without [`VERSION`].
 const TEXT: &str = include_str!("text.txt");
@@ -16,6 +16,7 @@ const TEXT: &str = include_str!("text.txt");
 pub(crate) enum Kind {
     Text,
     Log,
+    Records,
     Binary,
     Floats,
     Image,
@@ -23,14 +24,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Text, Self::Log, Self::Binary, Self::Floats, Self::Image, Self::Random];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Text, Self::Log, Self::Records, Self::Binary, Self::Floats, Self::Image, Self::Random];
 
     /// Name in measurements.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Log => "log",
+            Self::Records => "records",
             Self::Binary => "binary",
             Self::Floats => "floats",
             Self::Image => "image",
@@ -56,6 +58,7 @@ impl Kind {
         match self {
             Self::Text => text(&mut rng, len, &mut out),
             Self::Log => log(&mut rng, len, &mut out),
+            Self::Records => records(&mut rng, len, &mut out),
             Self::Binary => binary(&mut rng, len, &mut out),
             Self::Floats => floats(&mut rng, len, &mut out),
             Self::Image => image(&mut rng, len, &mut out),
@@ -132,6 +135,30 @@ fn log(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
         let (hour, minute, second) = (second / 3600 % 24, second / 60 % 60, second % 60);
         let line = format!(
             "2024-03-01T{hour:02}:{minute:02}:{second:02}.{of_second:03}Z {level} [worker-{worker}] {message} {number}\n"
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// What a program found in the frames of a video, one JSON object a line: the same keys again and again, few words, lists of numbers, of
+/// which some are long and some are not.
+fn records(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
+    const LABELS: [&str; 8] = ["person", "car", "dog", "bicycle", "bird", "traffic light", "boat", "kite"];
+    for frame in 0_u64.. {
+        if out.len() >= len {
+            return;
+        }
+        let mut below = |n| rng.below(n);
+        let (label, confidence) = (LABELS[below(8) as usize], below(10_001) as f64 / 1e4);
+        let is_hidden = below(6) == 0;
+        let tracks: Vec<u64> = (0..below(5)).map(|_| below(50)).collect();
+        let corners: Vec<f64> = (0..4).map(|_| below(19_200) as f64 / 10.0).collect();
+        // Sums of two uniforms, about zero.
+        let mut feature = || (below(5001) + below(5001)) as f64 / 1e4 - 0.5;
+        let features: Vec<f64> = (0..12).map(|_| (feature() * 1e4).round() / 1e4).collect();
+        let line = format!(
+            "{{\"frame\": {frame}, \"label\": \"{label}\", \"confidence\": {confidence}, \"tracks\": {tracks:?}, \
+             \"box\": {corners:?}, \"features\": {features:?}, \"hidden\": {is_hidden}}}\n"
         );
         out.extend_from_slice(line.as_bytes());
     }

@@ -150,8 +150,8 @@ fn benchmark_data(bytes: usize, iterations: u32) -> Result<Vec<u8>> {
             "{bytes} bytes of benchmark data do not fit into memory; at most {most} do"
         )));
     }
-    let quarter = bytes.div_ceil(Kind::ALL.len());
-    let mut data: Vec<u8> = Kind::ALL.iter().flat_map(|k| k.generate(quarter)).collect();
+    let each = bytes.div_ceil(Kind::ALL.len());
+    let mut data: Vec<u8> = Kind::ALL.iter().flat_map(|k| k.generate(each)).collect();
     data.truncate(bytes);
     Ok(data)
 }

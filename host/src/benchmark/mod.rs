@@ -36,8 +36,8 @@ const PATIENCE_S: f64 = 0.64;
 const SPREAD_BYTES: usize = 512 << 10;
 /// Room for [`placed`].
 pub(crate) const PLACE_BYTES: usize = 4 << 10;
-/// A piece that takes longer, in seconds, is one of few.
-const SLOW_PIECE_S: f64 = 2e-3;
+/// But only as many as take this long, in seconds, and a few at least.
+const SPREAD_S: f64 = 64e-3;
 const FEW_PIECES: usize = 8;
 
 /// Whether `cells` at `level` are of runs so short that all of them were over in a moment, which may have been a slow one. With rivals,
@@ -369,8 +369,8 @@ fn frames(instance: &mut import::Instance, clock: Clock, pieces: &[&[u8]]) -> Re
         let len = instance.compress(piece, &mut frame)?;
         frames.push(frame[..len].to_vec());
         // The first call sets up.
-        if i == 1 && clock.now() - start > SLOW_PIECE_S {
-            most = FEW_PIECES;
+        if i == 1 {
+            most = most.min((SPREAD_S / (clock.now() - start)) as usize).max(FEW_PIECES);
         }
     }
     Ok(frames)

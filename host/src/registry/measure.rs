@@ -22,9 +22,9 @@ use std::{
 
 /// What is over in a moment is measured again, later, as the moment may have been a slow one: all algorithms together, since `auto` chooses among them. So
 /// what each was measured by before, in another moment, gives way.
-const MORE_VISITS: [Merge; 2] = [Merge::Replace, Merge::Better];
+const MORE_VISITS: [Merge; 3] = [Merge::Replace, Merge::Better, Merge::Better];
 
-/// What `-1` and `--fast` mean to gzip and its like.
+/// What all tools call the fastest: asked for where there is a choice, and tried by `auto` where there are levels below 0, which do less than others.
 const FAST_LEVEL: i32 = 1;
 
 const DEADLINES: Deadlines = Deadlines { silence: Duration::from_secs(60), total: Duration::from_secs(900) };
@@ -78,11 +78,15 @@ impl Registry {
             groups.entry(&i.algorithm).or_default().push(job);
         }
         groups.retain(|algorithm, _| missing.contains(algorithm));
-        // Where there is a choice, people ask for the level that all tools call the fastest.
-        for job in groups.values_mut().filter(|jobs| jobs.len() > 1).flatten() {
-            let i = &job.report().info;
-            if (i.level_min..=i.level_max).contains(&FAST_LEVEL) && !job.levels.contains(&FAST_LEVEL) {
-                job.levels.insert(1, FAST_LEVEL);
+        for jobs in groups.values_mut() {
+            let has_rivals = jobs.len() > 1;
+            for job in jobs {
+                let i = &job.report().info;
+                let is_asked_for = has_rivals || i.level_min < 0;
+                let has_it = (i.level_min..=i.level_max).contains(&FAST_LEVEL);
+                if is_asked_for && has_it && !job.levels.contains(&FAST_LEVEL) {
+                    job.levels.insert(1, FAST_LEVEL);
+                }
             }
         }
         self.measure(groups.into_values().collect(), &benchmark::SIZES, progress)

@@ -34,9 +34,12 @@ const PAST_BEST: f64 = 1.10;
 /// How far, as a factor, an algorithm's speed on some data may be from what is expected of it.
 const SURPRISE: f64 = 1.6;
 
-/// How much the benchmark counts beside a trial, for speed. By 61 choices each on text, logs, JSON lines and a mix of files with six benchmarks
-/// of one machine, three of them made while it was busy: with less, more choices were wrong.
-const BENCHMARK_SHARE: f64 = 2.0 / 3.0;
+/// How much the benchmark counts beside a trial, for speed. By 100 choices each on text, logs, JSON lines and a mix of files with five benchmarks of
+/// one machine, of which processors share their cores with others and are a third slower at times: with less, more choices were wrong.
+const BENCHMARK_SHARE: f64 = 0.85;
+/// How far, as a natural logarithm, moments make trials differ at most. Where a trial is farther from the benchmark, the data is unlike that
+/// of the benchmark.
+const MOMENTS_APART: f64 = 0.3;
 /// What is within this share of the fastest is as fast, as far as trials can tell, and the smallest of it is taken.
 const AS_FAST: f64 = 0.03;
 /// How much slower, as a factor, than its benchmark lets expect, beside others, a trial must be for something else on the machine to be to blame.
@@ -498,13 +501,16 @@ fn best<'a>(fitting: &[&'a Trial], objective: Objective, may_store: bool) -> Opt
 }
 
 /// Speeds, in MB/s, by trials and benchmark together: the geometric mean of both, with [`BENCHMARK_SHARE`]. A trial is of the data, but so short
-/// that the moment tells as much as the codec; the benchmark is thorough, but of other data. What they differ by in common is left out.
+/// that the moment tells as much as the codec; the benchmark is thorough, but of other data. What they differ by in common is left out, and what
+/// they differ by beyond [`MOMENTS_APART`] is the data's.
 fn settled_mb_s(trials: &[&Trial]) -> Vec<f64> {
     let apart = |t: &Trial| t.predicted_mb_s.map(|predicted| (predicted / t.compress_mb_s()).ln());
     let known: Vec<f64> = trials.iter().filter_map(|t| apart(t)).collect();
     let common = known.iter().sum::<f64>() / known.len().max(1) as f64;
-    let settled =
-        |t: &&Trial| t.compress_mb_s() * ((apart(t).unwrap_or(common) - common) * BENCHMARK_SHARE).exp();
+    let settled = |t: &&Trial| {
+        let moment = (apart(t).unwrap_or(common) - common).clamp(-MOMENTS_APART, MOMENTS_APART);
+        t.compress_mb_s() * (moment * BENCHMARK_SHARE).exp()
+    };
     trials.iter().map(settled).collect()
 }
 
@@ -627,6 +633,9 @@ mod tests {
         let (odd, usual) = (of("lz4", 440.0, Some(500.0)), of("zstd", 400.0, Some(800.0)));
         assert_eq!(fastest(&[odd.clone(), usual.clone()]), "zstd");
         assert_eq!(fastest(&[of("lz4", 440.0, Some(780.0)), usual.clone()]), "lz4");
+        // What is far from the benchmark is so because of the data.
+        let unlike = [of("lz4", 900.0, Some(300.0)), of("zstd", 300.0, Some(500.0))];
+        assert_eq!(fastest(&unlike), "lz4");
         // One alone, and one the benchmark knows nothing of, are as they were measured.
         assert_eq!(fastest(&[of("lz4", 440.0, Some(1.0)), of("zstd", 400.0, None)]), "lz4");
         let settled = settled_mb_s(&[&odd, &usual, &of("snappy", 410.0, None)]);

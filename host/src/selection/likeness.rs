@@ -14,15 +14,17 @@ pub(crate) const PAGE_BYTES: usize = 4 << 10;
 const MAX_PAGES: RangeInclusive<usize> = 4..=16;
 const BYTES_PER_PAGE: usize = 512 << 10;
 /// Distance in [`Features`] at which a kind's weight has fallen to 61 %.
-const NEARNESS: f64 = 0.1;
+const NEARNESS: f64 = 0.07;
 /// How much a difference in entropy counts.
 const ENTROPY_WEIGHT: f64 = 1.5;
 /// How much one in the square root of repetition does: from none to a little makes more of a difference to a compressor than from much to more.
 const REPEATED_WEIGHT: f64 = 1.6;
 /// So much repeats by chance.
 const BY_CHANCE: f64 = 0.01;
-/// How much it counts whether bytes are text.
-const BINARY_WEIGHT: f64 = 0.3;
+/// How much it counts that bytes are text where those of a kind are none. Text is not like what is none.
+const TEXT_WEIGHT: f64 = 0.3;
+/// And the other way round: what is no text, as a program, may well compress like it.
+const BINARY_WEIGHT: f64 = 0.1;
 /// Share of control bytes from which on they are not.
 const BINARY_CONTROLS: f64 = 0.05;
 
@@ -197,12 +199,15 @@ impl Features {
         }
     }
 
-    /// From these to those of a `kind`. Text is not like what is none; but what is none, as a program, may well compress like text.
+    /// From these to those of a `kind`.
     fn squared_distance(self, kind: Self) -> f64 {
         let root = |features: Self| (features.repeated + BY_CHANCE).sqrt();
         let (entropy, repeated) = (self.entropy - kind.entropy, root(self) - root(kind));
-        let binary = (kind.binary - self.binary).max(0.0);
-        let weighted = [ENTROPY_WEIGHT * entropy, REPEATED_WEIGHT * repeated, BINARY_WEIGHT * binary];
+        let binary = match kind.binary - self.binary {
+            more @ 0.0.. => TEXT_WEIGHT * more,
+            less => BINARY_WEIGHT * less,
+        };
+        let weighted = [ENTROPY_WEIGHT * entropy, REPEATED_WEIGHT * repeated, binary];
         weighted.iter().map(|d| d.powi(2)).sum()
     }
 }
@@ -211,6 +216,7 @@ impl Features {
 const KINDS: [Features; Kind::ALL.len()] = [
     Features { entropy: 0.5671, repeated: 0.6394, binary: 0.0 },
     Features { entropy: 0.6242, repeated: 0.8552, binary: 0.0 },
+    Features { entropy: 0.5891, repeated: 0.7748, binary: 0.0 },
     Features { entropy: 0.4912, repeated: 0.7672, binary: 1.0 },
     Features { entropy: 0.9082, repeated: 0.0046, binary: 1.0 },
     Features { entropy: 0.7553, repeated: 0.1380, binary: 1.0 },

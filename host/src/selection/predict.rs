@@ -8,7 +8,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// Kinds whose ratio counts: `random` cannot shrink, and `mixed` contains it.
-const RATIO_KINDS: [&str; 5] = ["text", "log", "binary", "floats", "image"];
+const RATIO_KINDS: [&str; 6] = ["text", "log", "records", "binary", "floats", "image"];
 
 /// Shortest time that counts, in seconds.
 const SHORTEST_S: f64 = 1e-9;

@@ -140,6 +140,21 @@ fn the_incumbent_stays_within_two_percent() {
 }
 
 #[test]
+fn what_leaves_less_may_be_a_little_slower() {
+    let first = |mb_s, ratio| {
+        let challenger = Installed::new("cpu", "other", &[cell(6, mb_s, ratio)]);
+        let ranking = ranked(&[Installed::new("cpu", "zlib-rs", &[cell(6, 100.0, 3.0)]), challenger], 6);
+        (ranking.ranked[0].implementation.clone(), ranking.ranked[0].reason.clone())
+    };
+    assert_eq!(
+        first(97.0, 3.2),
+        ("gzip/cpu/other".into(), "within the margin of the fastest, and leaves less".into())
+    );
+    assert_eq!(first(97.0, 3.05).0, "gzip/cpu/zlib-rs");
+    assert_eq!(first(94.0, 3.2).0, "gzip/cpu/zlib-rs");
+}
+
+#[test]
 fn pins_disabling_and_exact_names_stand_above_speed() {
     let installed = [zlib(), libdeflate()];
     let request = Request::new("gzip").level(6);

@@ -26,7 +26,7 @@ enum Source {
 }
 
 impl StudyData {
-    /// The kinds of data that ranking measures with: prose, log, structured binary, floats, image, and what cannot shrink.
+    /// The kinds of data that ranking measures with: prose, log, records, structured binary, floats, image, and what cannot shrink.
     pub fn built_in() -> Vec<Self> {
         const BYTES: u64 = 64 << 20;
         let of =

@@ -191,7 +191,7 @@ pub(crate) struct BestArguments {
 /// What `bench` and `recommend` measure.
 #[derive(Args, Debug)]
 pub(crate) struct StudyArguments {
-    /// Data to measure with; without any, six kinds of built-in data
+    /// Data to measure with; without any, seven kinds of built-in data
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Only this algorithm (may be repeated)

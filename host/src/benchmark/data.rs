@@ -2,8 +2,9 @@
 //!
 //! The statistics matter, not the content. Text is real (`text.txt`: this project's licence, documentation and source as they once
 //! were), since generated text ranks the levels of two gzip libraries otherwise than real text does; further
-//! passes over it shuffle its lines. The others are generated from fixed seeds: a log (lines of few forms), records as JSON lines (keys that come again, numbers
-//! that do not), structured binary records (columns that change slowly), floats (noisy mantissas, quiet exponents), an image (gradients under noise), and bytes that cannot shrink.
+//! passes over it shuffle its lines. The others are generated from fixed seeds: a log (lines of few forms), records as JSON lines (keys
+//! that come again, numbers that do not), structured binary records (columns that change slowly), floats (noisy mantissas, quiet
+//! exponents), an image (gradients under noise), and bytes that cannot shrink.
 
 /// Version of the generators and of how they are measured; measurements of another version are not compared.
 pub(crate) const VERSION: u32 = 5;

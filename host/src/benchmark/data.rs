@@ -74,6 +74,14 @@ impl Kind {
     }
 }
 
+/// `len` bytes in which all kinds have the same share, one after the other.
+pub(crate) fn mixed(len: usize) -> Vec<u8> {
+    let each = len.div_ceil(Kind::ALL.len());
+    let mut mixed: Vec<u8> = Kind::ALL.iter().flat_map(|k| k.generate(each)).collect();
+    mixed.truncate(len);
+    mixed
+}
+
 /// SplitMix64 (Steele, Lea, Flood 2014): fast, seedable, good enough for data.
 struct Rng(u64);
 
@@ -155,8 +163,8 @@ fn records(rng: &mut Rng, len: usize, out: &mut Vec<u8>) {
         let tracks: Vec<u64> = (0..below(5)).map(|_| below(50)).collect();
         let corners: Vec<f64> = (0..4).map(|_| below(19_200) as f64 / 10.0).collect();
         // Sums of two uniforms, about zero.
-        let mut feature = || (below(5001) + below(5001)) as f64 / 1e4 - 0.5;
-        let features: Vec<f64> = (0..12).map(|_| (feature() * 1e4).round() / 1e4).collect();
+        let mut feature = || ((below(5001) + below(5001)) as f64 - 5e3) / 1e4;
+        let features: Vec<f64> = (0..12).map(|_| feature()).collect();
         let line = format!(
             "{{\"frame\": {frame}, \"label\": \"{label}\", \"confidence\": {confidence}, \"tracks\": {tracks:?}, \
              \"box\": {corners:?}, \"features\": {features:?}, \"hidden\": {is_hidden}}}\n"

@@ -3,7 +3,7 @@
 //!
 //! These figures are for people. Ranking has its own, see [`crate::benchmark`].
 
-use super::data::Kind;
+use super::data;
 use crate::{
     Compressor, Error, Host, Progress, ProgressFn, Request, Result, State,
     pipeline::{self, CompressOptions, DecompressOptions, Input, Output, default_memory_bytes},
@@ -150,10 +150,7 @@ fn benchmark_data(bytes: usize, iterations: u32) -> Result<Vec<u8>> {
             "{bytes} bytes of benchmark data do not fit into memory; at most {most} do"
         )));
     }
-    let each = bytes.div_ceil(Kind::ALL.len());
-    let mut data: Vec<u8> = Kind::ALL.iter().flat_map(|k| k.generate(each)).collect();
-    data.truncate(bytes);
-    Ok(data)
+    Ok(data::mixed(bytes))
 }
 
 fn measure(host: &Host, info: &CodecInfo, data: &[u8], iterations: u32) -> Result<Figures, String> {

@@ -34,11 +34,11 @@ const PATIENCE_S: f64 = 0.64;
 /// Small pieces are measured as many as make this many bytes: a single one would soon be known by heart to caches and branch
 /// predictors, which serves one implementation more than another.
 const SPREAD_BYTES: usize = 512 << 10;
-/// Room for [`placed`].
-pub(crate) const PLACE_BYTES: usize = 4 << 10;
 /// But only as many as take this long, in seconds, and a few at least.
 const SPREAD_S: f64 = 64e-3;
 const FEW_PIECES: usize = 8;
+/// Room for [`placed`].
+pub(crate) const PLACE_BYTES: usize = 4 << 10;
 
 /// Whether `cells` at `level` are of runs so short that all of them were over in a moment, which may have been a slow one. With rivals,
 /// what is much slower counts, too: of two, one must not be measured in more moments than the other.
@@ -349,10 +349,7 @@ fn generate(size: usize) -> Inputs {
         let bytes = SPREAD_BYTES.max(size) / size * size;
         return Kind::ALL.iter().map(|k| (k.name(), k.generate(bytes))).collect();
     }
-    let each = size.div_ceil(Kind::ALL.len());
-    let mut mixed: Vec<u8> = Kind::ALL.iter().flat_map(|k| k.generate(each)).collect();
-    mixed.truncate(size);
-    vec![(MIXED, mixed)]
+    vec![(MIXED, data::mixed(size))]
 }
 
 /// The frames of all `pieces`, or of a few where they are slow.

@@ -190,7 +190,7 @@ impl Check<'_> {
         let lowest = serving.iter().map(|c| c.level_min).min();
         let highest = serving.iter().map(|c| c.level_max).max();
         let (Some(lowest), Some(highest)) = (lowest, highest) else { return };
-        if serving.iter().any(|c| (c.level_min..=c.level_max).contains(&level)) {
+        if serving.iter().any(|c| c.has_level(level)) {
             return;
         }
         let whose = policy.implementation.as_ref().unwrap_or(&policy.algorithm);

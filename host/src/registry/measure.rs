@@ -83,8 +83,7 @@ impl Registry {
             for job in jobs {
                 let i = &job.report().info;
                 let is_asked_for = has_rivals || i.level_min < 0;
-                let has_it = (i.level_min..=i.level_max).contains(&FAST_LEVEL);
-                if is_asked_for && has_it && !job.levels.contains(&FAST_LEVEL) {
+                if is_asked_for && i.has_level(FAST_LEVEL) && !job.levels.contains(&FAST_LEVEL) {
                     job.levels.insert(1, FAST_LEVEL);
                 }
             }

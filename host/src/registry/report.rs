@@ -159,6 +159,11 @@ impl CodecInfo {
         self.options.iter().any(|(known, ..)| known == name)
     }
 
+    /// Whether it has this level.
+    pub(crate) fn has_level(&self, level: i32) -> bool {
+        (self.level_min..=self.level_max).contains(&level)
+    }
+
     /// Reads the descriptor of a loaded codec.
     pub fn new(codec: &api::abi::import::Codec) -> Self {
         let d = codec.descriptor();

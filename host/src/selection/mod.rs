@@ -139,10 +139,6 @@ impl Candidate<'_> {
     fn is_simulated(&self) -> bool {
         self.info.is_simulated()
     }
-
-    fn has_level(&self, level: i32) -> bool {
-        (self.info.level_min..=self.info.level_max).contains(&level)
-    }
 }
 
 /// The user's word, above all measurements.
@@ -256,14 +252,14 @@ pub fn unmeasured(
     let is_missing = |c: &Candidate<'_>| {
         let is_reference = reference.is_some_and(|r| std::ptr::eq(r.info, c.info));
         let needed = if is_reference { vec![asked] } else { own_levels(c.info) };
-        needed.iter().any(|l| c.has_level(*l) && Profile::new(c.cells, *l, None).is_none())
+        needed.iter().any(|l| c.info.has_level(*l) && Profile::new(c.cells, *l, None).is_none())
     };
     if !eligible.iter().any(is_missing) {
         return Vec::new();
     }
     let levels = |c: &Candidate<'_>| {
         let mut levels = own_levels(c.info);
-        if c.has_level(asked) && !levels.contains(&asked) {
+        if c.info.has_level(asked) && !levels.contains(&asked) {
             levels.push(asked);
         }
         levels
@@ -321,7 +317,7 @@ fn reject(c: &Candidate<'_>, request: &Request, wishes: Wishes<'_>) -> Option<St
 fn exact(mut ranking: Ranking, eligible: &[Candidate<'_>], request: &Request) -> Ranking {
     for c in eligible {
         let level = request.level.unwrap_or(c.info.level_default);
-        if c.has_level(level) || request.direction == Direction::Decompress {
+        if c.info.has_level(level) || request.direction == Direction::Decompress {
             ranking.ranked.push(Ranked {
                 implementation: c.info.implementation(),
                 level: level.clamp(c.info.level_min, c.info.level_max),
@@ -360,7 +356,7 @@ struct Asked {
 
 impl Asked {
     fn new(reference: Option<&Candidate<'_>>, level: i32, request: &Request) -> Self {
-        let comparable = reference.is_some_and(|r| r.has_level(level));
+        let comparable = reference.is_some_and(|r| r.info.has_level(level));
         let profile = reference.and_then(|r| Profile::new(r.cells, level, None)).filter(|_| comparable);
         let size = profile.as_ref().and_then(|p| p.ratio_size(request.size())).unwrap_or_default();
         Self {
@@ -419,7 +415,7 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
         request.memory_bytes.is_none_or(|limit| peak <= limit)
     };
     if is_incumbent || !asked.comparable {
-        return match (c.has_level(asked.level), fits(asked.level)) {
+        return match (c.info.has_level(asked.level), fits(asked.level)) {
             (false, _) => Err(out_of_range(c, asked.level)),
             (_, false) => Err(format!("level {} needs more memory than allowed", asked.level)),
             _ => Ok(at(asked.level)),

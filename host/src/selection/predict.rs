@@ -7,9 +7,6 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Kinds whose ratio counts: `random` cannot shrink, and `mixed` contains it.
-const RATIO_KINDS: [&str; 6] = ["text", "log", "records", "binary", "floats", "image"];
-
 /// Shortest time that counts, in seconds.
 const SHORTEST_S: f64 = 1e-9;
 
@@ -24,7 +21,7 @@ pub struct Profile {
 struct Point {
     compress_s: f64,
     decompress_s: f64,
-    /// Ratio by kind, of [`RATIO_KINDS`].
+    /// Ratio by kind, of those [that count](ratio_counts).
     ratios: BTreeMap<String, f64>,
 }
 
@@ -120,8 +117,7 @@ impl Point {
         let shrinking = sum(&shrinks, &|_| 1.0);
         // Nothing but what cannot shrink was measured.
         let decompress_s = if shrinking > 0.0 { (logs / shrinking).exp() } else { mean(&|c| c.decompress_s) };
-        let counted =
-            cells.iter().filter(|c| RATIO_KINDS.contains(&c.kind.as_str()) && c.compressed_bytes > 0);
+        let counted = cells.iter().filter(|c| ratio_counts(&c.kind) && c.compressed_bytes > 0);
         let ratios = counted.map(|c| (c.kind.clone(), c.bytes as f64 / c.compressed_bytes as f64)).collect();
         Self { compress_s: mean(&|c| c.compress_s), decompress_s, ratios }
     }
@@ -129,6 +125,11 @@ impl Point {
     fn seconds(&self, direction: Direction) -> f64 {
         direction.of(self.compress_s, self.decompress_s)
     }
+}
+
+/// Whether the ratio on this kind counts: random data cannot shrink, and what is mixed contains it.
+fn ratio_counts(kind: &str) -> bool {
+    Kind::ALL.iter().any(|k| *k != Kind::Random && k.name() == kind)
 }
 
 #[cfg(test)]

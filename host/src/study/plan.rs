@@ -226,7 +226,7 @@ impl StudyPlan {
             ([], false) => vec![1, default, 9, 19],
             (asked, _) => asked.to_vec(),
         };
-        levels.retain(|l| (info.level_min..=info.level_max).contains(l));
+        levels.retain(|l| info.has_level(*l));
         levels.sort_unstable();
         levels.dedup();
         levels

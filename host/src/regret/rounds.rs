@@ -1,12 +1,12 @@
-//! Runs pairs of implementation and level in turns on the same pieces, and keeps the fastest run of each.
+//! Runs pairs of implementation and level in turns on the same pieces, and compares those of the same round.
 //!
-//! Other work on the machine only ever adds time, so the fastest of several runs is the best estimate; runs in turns make drift meet
-//! all alike.
+//! Processors that share their cores with other work have fast moments and slow ones, by half as much again. The fastest run of each would compare one's
+//! luck with another's; what is had of both within the same round met the same moments, in the middle of many rounds.
 
 use super::{RoundCell, Tried};
 use crate::{
     Error, Result,
-    benchmark::{PLACE_BYTES, clock::Clock, placed},
+    benchmark::{PLACE_BYTES, clock::Clock, median, placed},
     registry::{Entry, report::CodecInfo},
     sync::lock,
 };
@@ -14,13 +14,18 @@ use clipsmaster_plugin_api::{
     Options,
     abi::import::{Codec, Instance},
 };
-use std::{collections::BTreeSet, hint::black_box, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hint::black_box,
+    sync::Arc,
+    time::Instant,
+};
 
 /// Pairs this much slower than the fastest of a cell after one run are out of the question.
 const OUT_OF_QUESTION: f64 = 1.6;
 /// Runs of each pair that might win.
 const ROUNDS: u32 = 5;
-/// More rounds while the fastest runs may still get faster, up to this time, in seconds.
+/// More rounds of what is over sooner, up to this time, in seconds.
 const SETTLING_S: f64 = 1.5;
 /// From this regret on a cell is looked at twice.
 const NOTABLE: f64 = 1.1;
@@ -43,14 +48,19 @@ enum Work<'a> {
 /// What a pair has done so far.
 struct Done {
     instance: Instance,
+    /// The fastest run, in seconds.
     seconds: f64,
+    /// Seconds by round; those in which it did not run are left out.
+    rounds: BTreeMap<u32, f64>,
     frames: Vec<Vec<u8>>,
 }
 
-/// The pairs, and their fastest runs so far.
+/// The pairs, and their runs so far.
 pub(super) struct Runs<'a> {
     pairs: Vec<Pair<'a>>,
     done: Vec<Done>,
+    /// Number of the round.
+    round: u32,
     work: Work<'a>,
     buffer: Vec<u8>,
 }
@@ -67,9 +77,14 @@ impl<'a> Runs<'a> {
     }
 
     fn new(pairs: Vec<Pair<'a>>, work: Work<'a>) -> Result<Self> {
-        let mut runs = Self { pairs, done: Vec::new(), work, buffer: Vec::new() };
+        let mut runs = Self { pairs, done: Vec::new(), round: 0, work, buffer: Vec::new() };
         for pair in &runs.pairs {
-            let mut done = Done { instance: pair.open()?, seconds: f64::INFINITY, frames: Vec::new() };
+            let mut done = Done {
+                instance: pair.open()?,
+                seconds: f64::INFINITY,
+                rounds: BTreeMap::new(),
+                frames: Vec::new(),
+            };
             pair.prepare(&mut done, &runs.work, &mut runs.buffer)?;
             runs.done.push(done);
         }
@@ -109,8 +124,8 @@ impl<'a> Runs<'a> {
     pub(super) fn settle(&mut self, cells: &[RoundCell]) -> Result<()> {
         self.rounds(cells)?;
         let seems_wrong = |cell: &RoundCell| {
-            let best = self.fastest(cell).map_or(f64::INFINITY, |i| self.done[i].seconds);
-            self.done[cell.choice].seconds > NOTABLE * best
+            self.fastest(cell)
+                .is_some_and(|i| self.seconds(cell, cell.choice) > NOTABLE * self.seconds(cell, i))
         };
         if cells.iter().any(seems_wrong) {
             self.open_anew()?;
@@ -132,6 +147,7 @@ impl<'a> Runs<'a> {
         let mut rest = SETTLING_S.max(f64::from(ROUNDS) * self.round_s(cells));
         for round in 0..MAX_ROUNDS {
             let start = Instant::now();
+            self.round += 1;
             for i in self.contenders(cells) {
                 self.time(i)?;
             }
@@ -151,7 +167,7 @@ impl<'a> Runs<'a> {
     fn contenders(&self, cells: &[RoundCell]) -> BTreeSet<usize> {
         let mut all = BTreeSet::new();
         for cell in cells {
-            let best = self.fastest(cell).map_or(f64::INFINITY, |i| self.done[i].seconds);
+            let best = cell.eligible.iter().map(|i| self.done[*i].seconds).fold(f64::INFINITY, f64::min);
             let near = cell.eligible.iter().filter(|i| self.done[**i].seconds <= best * OUT_OF_QUESTION);
             all.extend(near.copied());
             all.insert(cell.choice);
@@ -160,7 +176,16 @@ impl<'a> Runs<'a> {
     }
 
     fn fastest(&self, cell: &RoundCell) -> Option<usize> {
-        cell.eligible.iter().copied().min_by(|a, b| self.done[*a].seconds.total_cmp(&self.done[*b].seconds))
+        let seconds = |i: &usize| self.seconds(cell, *i);
+        cell.eligible.iter().copied().min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+    }
+
+    /// The fastest run of the choice, times the median of how much longer pair `i` took in the rounds of both.
+    fn seconds(&self, cell: &RoundCell, i: usize) -> f64 {
+        let (choice, other) = (&self.done[cell.choice], &self.done[i]);
+        let both = choice.rounds.iter().filter_map(|(round, s)| Some(other.rounds.get(round)? / s));
+        let mut factors: Vec<f64> = both.collect();
+        choice.seconds * median(&mut factors)
     }
 
     /// The choice, the fastest, and all that might have been chosen.
@@ -168,7 +193,7 @@ impl<'a> Runs<'a> {
         let tried = |i: usize| Tried {
             implementation: self.pairs[i].info.implementation(),
             level: self.pairs[i].level,
-            seconds: self.done[i].seconds,
+            seconds: self.seconds(cell, i),
             ratio: self.ratio(i),
         };
         let others = cell.eligible.iter().map(|i| tried(*i)).collect();
@@ -195,7 +220,9 @@ impl<'a> Runs<'a> {
                 }
             }
         }
-        done.seconds = done.seconds.min(clock.now() - start);
+        let seconds = clock.now() - start;
+        done.seconds = done.seconds.min(seconds);
+        done.rounds.insert(self.round, seconds);
         Ok(())
     }
 }

@@ -116,7 +116,7 @@ pub(crate) enum Command {
     Recommend(Deferred<RecommendArguments>),
     /// Measure how much time the choices made here cost against the best ones
     #[command(
-        after_help = "Times are the fastest of several runs, all candidates in turns. KEPT is the share of the promised ratio that \
+        after_help = "All candidates run in turns, and are compared within the same rounds. KEPT is the share of the promised ratio that \
                             the choice reached; below 1 the promise was broken. It takes minutes."
     )]
     Regret(Deferred<RegretArguments>),

@@ -1,8 +1,13 @@
 //! Compressing and decompressing with the best implementation, and with the next one when it fails.
 
 use crate::{
-    Error, Result, algorithm, benchmark::clock::Clock, buffer, is_container, registry::Entry,
-    selection::Ranked, sync::lock, turns::Turns,
+    Error, Result, algorithm,
+    benchmark::clock::Clock,
+    buffer, is_container,
+    registry::Entry,
+    selection::Ranked,
+    sync::lock,
+    turns::{Pace, Turns},
 };
 use clipsmaster_plugin_api::{
     self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM, WHOLE_BYTES,
@@ -201,7 +206,7 @@ impl Compressor {
         front: usize,
     ) -> Result<Written<'_>> {
         let compress = |link: &Link, instance: &mut Instance| link.compress_with(instance, data, out, front);
-        let (len, link) = self.encoders.run(&self.algorithm, checksum, compress)?;
+        let (len, link) = self.encoders.run(&self.algorithm, data.len(), checksum, compress)?;
         Ok(Written { len, implementation: &link.id, hardware: link.hardware(), level: link.level })
     }
 
@@ -311,7 +316,7 @@ impl Compressor {
     ) -> Result<&str> {
         let wrong =
             |e: api::Error| api::Error::internal(format!("cannot decode a frame whose CRC is right: {e}"));
-        let (_, link) = self.decoders.run("a frame", checksum, |_, instance| {
+        let (_, link) = self.decoders.run("a frame", frame.len(), checksum, |_, instance| {
             let written = instance
                 .decompress(frame, out)
                 .map_err(|e| if blames_data(e.kind) { wrong(e) } else { e })?;
@@ -335,7 +340,7 @@ impl Compressor {
         name: &str,
     ) -> Result<(usize, &str)> {
         const SMALLEST: usize = 4 << 10;
-        let (len, link) = self.decoders.run(name, Checksum::Own, |_, instance| {
+        let (len, link) = self.decoders.run(name, data.len(), Checksum::Own, |_, instance| {
             let mut room = room.max(SMALLEST).min(most);
             loop {
                 grow(out, room)?;
@@ -357,8 +362,9 @@ impl Compressor {
         out: &mut [u8],
         is_right: impl Fn(&[u8]) -> bool,
     ) -> bool {
-        let decoded =
-            self.decoders.run("a frame", Checksum::Own, |_, instance| instance.decompress(frame, out));
+        let decoded = self
+            .decoders
+            .run("a frame", frame.len(), Checksum::Own, |_, instance| instance.decompress(frame, out));
         decoded.is_ok_and(|(written, _)| written == out.len() && is_right(out))
     }
 
@@ -381,9 +387,10 @@ impl Compressor {
     /// As [`decompress`](Self::decompress).
     pub fn decompress_to(&self, data: &[u8], metadata: &Metadata, out: &mut [u8]) -> Result<()> {
         self.check_algorithm(metadata)?;
-        let (len, _) = self
-            .decoders
-            .run("compressed data", Checksum::Callers, |_, instance| decompress_all(instance, data, out))?;
+        let (len, _) =
+            self.decoders.run("compressed data", data.len(), Checksum::Callers, |_, instance| {
+                decompress_all(instance, data, out)
+            })?;
         metadata.check(out.get(..len).unwrap_or_default())
     }
 
@@ -408,7 +415,7 @@ impl Compressor {
         let known = metadata.map(|m| m.original_size);
         let checksum = if metadata.is_some() { Checksum::Callers } else { Checksum::Own };
         let mut out = Vec::new();
-        let (_, link) = self.decoders.run("compressed data", checksum, |link, instance| {
+        let (_, link) = self.decoders.run("compressed data", data.len(), checksum, |link, instance| {
             let codec = link.codec()?;
             out = match known.or(codec.decompressed_len(data)?) {
                 Some(len) if known.is_some() || len <= BELIEVED_BYTES => {
@@ -716,10 +723,11 @@ impl Chain {
         (0..self.links.len()).map(move |rank| &self.links[place(rank)])
     }
 
-    /// Does `work`, which answers how many bytes it wrote, with the best implementation that can.
+    /// Does `work` on `len` bytes of `input`, which answers how many bytes it wrote, with the best implementation that can.
     fn run(
         &self,
         input: &str,
+        len: usize,
         checksum: Checksum,
         mut work: impl FnMut(&Link, &mut Instance) -> api::Result<usize>,
     ) -> Result<(usize, &Link)> {
@@ -729,10 +737,10 @@ impl Chain {
             let start = Clock::Thread.now();
             let answer = link.call(checksum, &mut work);
             let seconds = Clock::Thread.now() - start;
-            let pace = answer.as_ref().ok().map(|len| seconds / *len as f64);
-            self.turns.end(turn, pace.filter(|pace| pace.is_normal()));
-            if let Ok(len) = answer {
-                return Ok((len, link));
+            let pace = answer.as_ref().ok().and_then(|written| Pace::new(seconds, len, *written));
+            self.turns.end(turn, pace);
+            if let Ok(written) = answer {
+                return Ok((written, link));
             }
         }
         let mut last = None;

@@ -17,6 +17,8 @@ const MOST_PAIRS: usize = 17;
 const LEAD: i32 = 4;
 /// How much less time the second must take to be the faster.
 const MARGIN: f64 = 0.03;
+/// Frames that differ in density by this factor are not compared: how long a byte takes depends on it more than on the decoder.
+const ALIKE: f64 = 1.25;
 
 /// The turns of the first two of several decoders.
 #[derive(Debug)]
@@ -30,10 +32,31 @@ pub(crate) struct Turns {
 struct Taken {
     begun: usize,
     ended: usize,
-    /// Seconds by byte, of turns that came to something.
-    pace: [[Option<f64>; 2]; MOST_PAIRS],
+    /// Of turns that came to something.
+    pace: [[Option<Pace>; 2]; MOST_PAIRS],
     /// In how many more pairs the second was the faster.
     lead: i32,
+}
+
+/// How fast a turn was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Seconds for each byte that came out.
+    byte_s: f64,
+    /// Bytes that went in for each.
+    density: f64,
+}
+
+impl Pace {
+    /// Of a turn of so many seconds; `None` where nothing came of it.
+    pub(crate) fn new(seconds: f64, bytes_in: usize, bytes_out: usize) -> Option<Self> {
+        let (byte_s, density) = (seconds / bytes_out as f64, bytes_in as f64 / bytes_out as f64);
+        (byte_s.is_normal() && density.is_normal()).then_some(Self { byte_s, density })
+    }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        self.density.max(other.density) < ALIKE * self.density.min(other.density)
+    }
 }
 
 /// One turn.
@@ -77,15 +100,17 @@ impl Turns {
         self.second_won.load(Ordering::Relaxed)
     }
 
-    /// Ends a turn, in which so many seconds went by for each byte, if it came to something.
-    pub(crate) fn end(&self, turn: Turn, pace: Option<f64>) {
+    /// Ends a turn.
+    pub(crate) fn end(&self, turn: Turn, pace: Option<Pace>) {
         let mut taken = lock(&self.taken);
         let pair = turn.0 / 2;
         taken.pace[pair][usize::from(turn.is_seconds())] = pace;
         taken.ended += 1;
         // The first pair warms up.
-        if let ([Some(first), Some(second)], 1..) = (taken.pace[pair], pair) {
-            taken.lead += if second < first * (1.0 - MARGIN) { 1 } else { -1 };
+        if let ([Some(first), Some(second)], 1..) = (taken.pace[pair], pair)
+            && first.is_alike(&second)
+        {
+            taken.lead += if second.byte_s < first.byte_s * (1.0 - MARGIN) { 1 } else { -1 };
         }
         if taken.lead.abs() >= LEAD || taken.ended == Self::MOST {
             self.second_won.store(taken.lead > 0, Ordering::Relaxed);
@@ -100,13 +125,20 @@ mod tests {
 
     /// How many turns it took, and whether the second won; `second` is its time by that of the first in each pair.
     fn play(turns: &Turns, second: impl Fn(usize) -> Option<f64>) -> (usize, bool) {
+        play_on(turns, |_| 50, second)
+    }
+
+    /// The same, on frames of so many bytes, by the number of the turn; a byte takes as much longer as there are more of them.
+    fn play_on(
+        turns: &Turns,
+        frame: impl Fn(usize) -> usize,
+        second: impl Fn(usize) -> Option<f64>,
+    ) -> (usize, bool) {
         let mut number = 0;
         while let Some(turn) = turns.next() {
-            let chunk = 1.0 + (number / 2 % 5) as f64;
-            turns.end(
-                turn,
-                if turn.is_seconds() { second(number / 2).map(|s| chunk * s) } else { Some(chunk) },
-            );
+            let seconds = frame(number) as f64 * (1 + number / 2 % 5) as f64;
+            let factor = if turn.is_seconds() { second(number / 2) } else { Some(1.0) };
+            turns.end(turn, factor.and_then(|f| Pace::new(seconds * f, frame(number), 100)));
             number += 1;
         }
         (number, turns.second_won())
@@ -123,6 +155,19 @@ mod tests {
         assert_eq!(play(&close(), |_| Some(1.0)), (2 + 8, false));
         let (number, second_won) = play(&close(), |pair| Some(if pair % 4 == 1 { 9.0 } else { 0.8 }));
         assert!(second_won && number < Turns::MOST);
+    }
+
+    #[test]
+    fn frames_that_are_not_alike_are_not_compared() {
+        // Every other pair is of two kinds of frames, of which the second always gets the one that takes a tenth of the time.
+        let frame = |number: usize| match (number / 2 % 2, Turn(number).is_seconds()) {
+            (0, true) => 9,
+            _ => 90,
+        };
+        let (number, second_won) = play_on(&close(), frame, |_| Some(1.2));
+        assert!(!second_won);
+        assert!(number < Turns::MOST, "the others tell");
+        assert!(play_on(&close(), frame, |_| Some(0.8)).1);
     }
 
     #[test]

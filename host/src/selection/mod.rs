@@ -29,8 +29,9 @@ const INCUMBENT_MARGIN: f64 = 0.02;
 const SMALLER: f64 = 1.03;
 const SMALLER_MARGIN: f64 = 0.06;
 /// A higher level of the same implementation must be faster by this share. Where nothing repeats, all of its levels take the same time;
-/// where the data in question does so a little more than what was measured, the higher take far longer.
-const HIGHER_LEVEL_MARGIN: f64 = 0.08;
+/// where the data in question does so a little more than what was measured, the higher take far longer. By more than runs of one level, measured at different
+/// times, differ by chance: of many levels the luckiest goes first otherwise.
+const HIGHER_LEVEL_MARGIN: f64 = 0.15;
 /// Size assumed when a request names none, in bytes.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
 

@@ -104,13 +104,13 @@ fn the_fastest_level_that_reaches_the_ratio_wins() {
 
 #[test]
 fn of_levels_that_are_about_as_fast_the_lowest_wins() {
-    let cells = [cell(6, 94.0, 3.5), cell(7, 97.0, 3.5), cell(8, 100.0, 3.5)];
+    let cells = [cell(6, 174.0, 3.5), cell(7, 194.0, 3.5), cell(8, 200.0, 3.5)];
     let chosen = |cells: &[Cell]| {
         let ranking = ranked(&[zlib(), Installed::new("cpu", "libdeflate", cells)], 6);
         (ranking.ranked[0].level, ranking.ranked[0].levels.clone())
     };
     assert_eq!(chosen(&cells), (6, vec![6, 7, 8]));
-    assert_eq!(chosen(&[cells[1].clone(), cells[2].clone(), cell(6, 90.0, 3.5)]), (7, vec![6, 7, 8]));
+    assert_eq!(chosen(&[cells[1].clone(), cells[2].clone(), cell(6, 166.0, 3.5)]), (7, vec![6, 7, 8]));
 }
 
 #[test]

@@ -27,6 +27,8 @@ const RUNS: std::ops::Range<usize> = 3..25;
 const RUNS_S: f64 = 5e-3;
 /// One run, in seconds, of what is worth further moments for the sake of its rivals: 32 MiB/s.
 const RIVAL_RUN_S: f64 = 1.0 / 32.0;
+/// Shorter runs count as so long, in seconds.
+const SHORTEST_S: f64 = 1e-9;
 /// One run that takes longer, in seconds, is enough.
 const LONG_RUN_S: f64 = 0.05;
 /// A level is not measured at sizes at which a piece is predicted to take longer, in seconds.
@@ -195,10 +197,14 @@ fn round_robin(
             }
         }
     }
+    let paces = [
+        Paces::of(runs.iter().map(|(_, run)| &run.compress)),
+        Paces::of(runs.iter().map(|(_, run)| &run.decompress)),
+    ];
     for (i, run) in runs {
         let e = &mut entrants[i];
         if !e.has_failed {
-            let cell = run.cell(e.level, kind, size);
+            let cell = run.cell(e.level, kind, size, &paces);
             e.note(&cell, run.peak_bytes);
             found(Event::Cell { contender: e.contender.number, cell });
         }
@@ -271,10 +277,11 @@ impl Run {
         Ok(())
     }
 
-    fn cell(&self, level: i32, kind: &str, size: usize) -> Cell {
+    /// By the `paces` of compression and decompression.
+    fn cell(&self, level: i32, kind: &str, size: usize, paces: &[Paces; 2]) -> Cell {
         let compressed: usize = self.own.iter().map(Vec::len).sum();
-        let (compress_s, compress_mad_s) = self.compress.fastest_and_mad();
-        let (decompress_s, decompress_mad_s) = self.decompress.fastest_and_mad();
+        let (compress_s, compress_mad_s) = self.compress.typical_and_mad(&paces[0]);
+        let (decompress_s, decompress_mad_s) = self.decompress.typical_and_mad(&paces[1]);
         Cell {
             level,
             kind: kind.to_owned(),
@@ -328,15 +335,50 @@ impl Times {
     }
 
     fn push(&mut self, seconds: f64) {
-        self.runs.push(seconds);
+        self.runs.push(seconds.max(SHORTEST_S));
     }
 
-    /// The fastest run and the median absolute deviation, by call, in seconds: what disturbs a run only ever makes it slower.
-    fn fastest_and_mad(&self) -> (f64, f64) {
-        let mut runs = if self.runs.is_empty() { vec![self.first_s] } else { self.runs.clone() };
-        let (_, mad) = median_and_mad(&mut runs);
-        let calls = self.calls as f64;
-        (runs[0] / calls, mad / calls)
+    /// What the middle one of the runs would have taken in a fast moment, and the median absolute deviation, by call, in seconds.
+    fn typical_and_mad(&self, paces: &Paces) -> (f64, f64) {
+        if self.runs.is_empty() {
+            return (self.first_s / self.calls as f64, 0.0);
+        }
+        let (middle, mad) = median_and_mad(&mut self.steady(&paces.rounds));
+        let fast = paces.fast / self.calls as f64;
+        (middle * fast, mad * fast)
+    }
+
+    /// The runs as the first round would have had them.
+    fn steady(&self, rounds: &[f64]) -> Vec<f64> {
+        self.runs.iter().zip(rounds).map(|(seconds, pace)| seconds / pace).collect()
+    }
+}
+
+/// How slow the machine was. Processors that share their cores with other work have fast moments and slow ones, by half as much again: the fastest run
+/// of each would compare one's luck with another's.
+struct Paces {
+    /// In each round, by the first.
+    rounds: Vec<f64>,
+    /// When the fastest runs were, by the first round.
+    fast: f64,
+}
+
+impl Paces {
+    /// By the middle one of all that took part.
+    fn of<'a>(all: impl Iterator<Item = &'a Times>) -> Self {
+        let all: Vec<&Times> = all.filter(|times| !times.runs.is_empty()).collect();
+        let most = all.iter().map(|times| times.runs.len()).max().unwrap_or_default();
+        let pace = |round: usize| {
+            let shares = all.iter().filter_map(|times| Some(times.runs.get(round)? / times.runs[0]));
+            median(&mut shares.collect::<Vec<f64>>())
+        };
+        let rounds: Vec<f64> = (0..most).map(pace).collect();
+        let fast = all.iter().map(|times| {
+            let fastest = times.runs.iter().copied().fold(f64::INFINITY, f64::min);
+            fastest / median(&mut times.steady(&rounds))
+        });
+        let fast = median(&mut fast.collect::<Vec<f64>>());
+        Self { rounds, fast }
     }
 }
 
@@ -451,18 +493,36 @@ mod tests {
     fn long_runs_are_measured_once_and_short_ones_often() {
         let long = Times::new(2.0 * LONG_RUN_S, 2);
         assert!(!long.want_more());
-        assert_eq!(long.fastest_and_mad(), (LONG_RUN_S, 0.0));
+        assert_eq!(long.typical_and_mad(&Paces::of([&long].into_iter())), (LONG_RUN_S, 0.0));
         let mut short = Times::new(1e-3, 1);
         for run in [3e-3, 1e-3, 2e-3] {
             assert!(short.want_more());
             short.push(run);
         }
         assert!(!short.want_more());
-        assert_eq!(short.fastest_and_mad(), (1e-3, 1e-3));
+        let alone = Paces::of([&short].into_iter());
+        // Nobody tells a slow moment from a slow run.
+        assert!((short.typical_and_mad(&alone).0 - 1e-3).abs() < 1e-9);
         let mut tiny = Times::new(1e-6, 1);
         while tiny.want_more() {
             tiny.push(1e-6);
         }
         assert_eq!(tiny.runs.len(), RUNS.end);
+    }
+
+    #[test]
+    fn neither_slow_rounds_nor_lucky_runs_change_the_order() {
+        let times = |runs: [f64; 3]| {
+            let mut times = Times::new(0.0, 1);
+            runs.iter().for_each(|seconds| times.push(*seconds));
+            times
+        };
+        // All but the first round were slow, by half; the last of these four, a third slower than the others, was lucky once.
+        let all = [[2.0, 3.0, 3.0], [2.0, 3.0, 3.0], [2.0, 3.0, 3.1], [3.0, 4.5, 1.8]].map(times);
+        let paces = Paces::of(all.iter());
+        let typical = all.map(|times| times.typical_and_mad(&paces).0);
+        for (typical, seconds) in typical.iter().zip([2.0, 2.0, 2.0, 3.0]) {
+            assert!((typical - seconds).abs() < 1e-9, "{typical:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ const MAX_PAGES: RangeInclusive<usize> = 4..=16;
 const BYTES_PER_PAGE: usize = 512 << 10;
 /// Distance in [`Features`] at which a kind's weight has fallen to 61 %; or that of the nearest kind, if larger: what is unlike all kinds is like
 /// several. A smooth picture in colour, under noise, is no weights, though nearest to them: a compressor may take twice as long for it.
-const NEARNESS: f64 = 0.07;
+const NEARNESS: f64 = 0.04;
 /// How much a difference in entropy counts.
 const ENTROPY_WEIGHT: f64 = 1.5;
 /// How much one in the logarithm of repetition does: from none to a little makes more of a difference to a compressor than from much to more.

@@ -182,7 +182,8 @@ fn measure(host: &Host, info: &CodecInfo, data: &[u8], iterations: u32) -> Resul
             return Err("other bytes came back".into());
         }
     }
-    let speed = |seconds: &mut Vec<f64>| data.len() as f64 / 1e6 / super::median(seconds).max(1e-9);
+    let speed =
+        |seconds: &mut Vec<f64>| data.len() as f64 / 1e6 / super::median(seconds).max(super::SHORTEST_S);
     Ok(Figures {
         algorithm: info.algorithm.clone(),
         implementation,

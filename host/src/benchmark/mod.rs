@@ -28,7 +28,7 @@ const RUNS_S: f64 = 5e-3;
 /// One run, in seconds, of what is worth further moments for the sake of its rivals: 32 MiB/s.
 const RIVAL_RUN_S: f64 = 1.0 / 32.0;
 /// Shorter runs count as so long, in seconds.
-const SHORTEST_S: f64 = 1e-9;
+pub(crate) const SHORTEST_S: f64 = 1e-9;
 /// One run that takes longer, in seconds, is enough.
 const LONG_RUN_S: f64 = 0.05;
 /// A level is not measured at sizes at which a piece is predicted to take longer, in seconds.
@@ -343,42 +343,38 @@ impl Times {
         if self.runs.is_empty() {
             return (self.first_s / self.calls as f64, 0.0);
         }
-        let (middle, mad) = median_and_mad(&mut self.steady(&paces.rounds));
-        let fast = paces.fast / self.calls as f64;
-        (middle * fast, mad * fast)
+        let (middle, mad) = median_and_mad(&mut self.steady(paces));
+        let calls = self.calls as f64;
+        (middle / calls, mad / calls)
     }
 
-    /// The runs as the first round would have had them.
-    fn steady(&self, rounds: &[f64]) -> Vec<f64> {
-        self.runs.iter().zip(rounds).map(|(seconds, pace)| seconds / pace).collect()
+    /// The runs at the same pace.
+    fn steady(&self, paces: &Paces) -> Vec<f64> {
+        self.runs.iter().zip(&paces.0).map(|(seconds, pace)| seconds / pace).collect()
     }
 }
 
-/// How slow the machine was. Processors that share their cores with other work have fast moments and slow ones, by half as much again: the fastest run
-/// of each would compare one's luck with another's.
-struct Paces {
-    /// In each round, by the first.
-    rounds: Vec<f64>,
-    /// When the fastest runs were, by the first round.
-    fast: f64,
-}
+/// How slow the machine was in each round, by a fast moment. Processors that share their cores with other work have such moments, and slow ones, by half as
+/// much again: the fastest run of each would compare one's luck with another's.
+struct Paces(Vec<f64>);
 
 impl Paces {
     /// By the middle one of all that took part.
     fn of<'a>(all: impl Iterator<Item = &'a Times>) -> Self {
         let all: Vec<&Times> = all.filter(|times| !times.runs.is_empty()).collect();
-        let most = all.iter().map(|times| times.runs.len()).max().unwrap_or_default();
-        let pace = |round: usize| {
+        let rounds = all.iter().map(|times| times.runs.len()).max().unwrap_or_default();
+        let by_the_first = |round: usize| {
             let shares = all.iter().filter_map(|times| Some(times.runs.get(round)? / times.runs[0]));
             median(&mut shares.collect::<Vec<f64>>())
         };
-        let rounds: Vec<f64> = (0..most).map(pace).collect();
-        let fast = all.iter().map(|times| {
-            let fastest = times.runs.iter().copied().fold(f64::INFINITY, f64::min);
-            fastest / median(&mut times.steady(&rounds))
+        let mut paces = Self((0..rounds).map(by_the_first).collect());
+        let fastest = all.iter().map(|times| {
+            let least = times.runs.iter().copied().fold(f64::INFINITY, f64::min);
+            least / median(&mut times.steady(&paces))
         });
-        let fast = median(&mut fast.collect::<Vec<f64>>());
-        Self { rounds, fast }
+        let fast = median(&mut fastest.collect::<Vec<f64>>());
+        paces.0.iter_mut().for_each(|pace| *pace /= fast);
+        paces
     }
 }
 
@@ -501,8 +497,9 @@ mod tests {
         }
         assert!(!short.want_more());
         let alone = Paces::of([&short].into_iter());
-        // Nobody tells a slow moment from a slow run.
-        assert!((short.typical_and_mad(&alone).0 - 1e-3).abs() < 1e-9);
+        // Nobody tells a slow moment from a slow run: the fastest counts, and nothing deviates.
+        let (typical, mad) = short.typical_and_mad(&alone);
+        assert!((typical - 1e-3).abs() < 1e-9 && mad < 1e-9, "{typical} {mad}");
         let mut tiny = Times::new(1e-6, 1);
         while tiny.want_more() {
             tiny.push(1e-6);
@@ -520,9 +517,9 @@ mod tests {
         // All but the first round were slow, by half; the last of these four, a third slower than the others, was lucky once.
         let all = [[2.0, 3.0, 3.0], [2.0, 3.0, 3.0], [2.0, 3.0, 3.1], [3.0, 4.5, 1.8]].map(times);
         let paces = Paces::of(all.iter());
-        let typical = all.map(|times| times.typical_and_mad(&paces).0);
-        for (typical, seconds) in typical.iter().zip([2.0, 2.0, 2.0, 3.0]) {
-            assert!((typical - seconds).abs() < 1e-9, "{typical:?}");
+        for (times, seconds) in all.iter().zip([2.0, 2.0, 2.0, 3.0]) {
+            let (typical, mad) = times.typical_and_mad(&paces);
+            assert!((typical - seconds).abs() < 1e-9 && mad < 1e-9, "{typical} {mad}, not {seconds}");
         }
     }
 }

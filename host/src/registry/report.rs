@@ -215,17 +215,17 @@ impl CodecInfo {
 pub struct Cell {
     /// The implementation's own level.
     pub level: i32,
-    /// Kind of data: `text`, `binary`, `floats`, `random`, or `mixed`, all of them in one.
+    /// Kind of data, as `text` or `image`; `mixed`: all of them in one.
     pub kind: String,
     /// Size of the input, in bytes.
     pub bytes: u64,
     /// Size of the output, in bytes.
     pub compressed_bytes: u64,
-    /// Median time to compress, in seconds.
+    /// Median time to compress, in seconds, without what slowed all runs of a round down.
     pub compress_s: f64,
     /// Median absolute deviation of it, in seconds.
     pub compress_mad_s: f64,
-    /// Median time to decompress, in seconds.
+    /// Median time to decompress, likewise.
     pub decompress_s: f64,
     /// Median absolute deviation of it, in seconds.
     pub decompress_mad_s: f64,

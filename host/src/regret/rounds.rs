@@ -48,11 +48,16 @@ enum Work<'a> {
 /// What a pair has done so far.
 struct Done {
     instance: Instance,
-    /// The fastest run, in seconds.
-    seconds: f64,
     /// Seconds by round; those in which it did not run are left out.
     rounds: BTreeMap<u32, f64>,
     frames: Vec<Vec<u8>>,
+}
+
+impl Done {
+    /// The fastest run, in seconds.
+    fn least_s(&self) -> f64 {
+        self.rounds.values().copied().fold(f64::INFINITY, f64::min)
+    }
 }
 
 /// The pairs, and their runs so far.
@@ -79,12 +84,7 @@ impl<'a> Runs<'a> {
     fn new(pairs: Vec<Pair<'a>>, work: Work<'a>) -> Result<Self> {
         let mut runs = Self { pairs, done: Vec::new(), round: 0, work, buffer: Vec::new() };
         for pair in &runs.pairs {
-            let mut done = Done {
-                instance: pair.open()?,
-                seconds: f64::INFINITY,
-                rounds: BTreeMap::new(),
-                frames: Vec::new(),
-            };
+            let mut done = Done { instance: pair.open()?, rounds: BTreeMap::new(), frames: Vec::new() };
             pair.prepare(&mut done, &runs.work, &mut runs.buffer)?;
             runs.done.push(done);
         }
@@ -124,8 +124,8 @@ impl<'a> Runs<'a> {
     pub(super) fn settle(&mut self, cells: &[RoundCell]) -> Result<()> {
         self.rounds(cells)?;
         let seems_wrong = |cell: &RoundCell| {
-            self.fastest(cell)
-                .is_some_and(|i| self.seconds(cell, cell.choice) > NOTABLE * self.seconds(cell, i))
+            let chosen = self.seconds(cell, cell.choice);
+            cell.eligible.iter().any(|i| chosen > NOTABLE * self.seconds(cell, *i))
         };
         if cells.iter().any(seems_wrong) {
             self.open_anew()?;
@@ -160,24 +160,20 @@ impl<'a> Runs<'a> {
     }
 
     fn round_s(&self, cells: &[RoundCell]) -> f64 {
-        self.contenders(cells).into_iter().map(|i| self.done[i].seconds).sum()
+        self.contenders(cells).into_iter().map(|i| self.done[i].least_s()).sum()
     }
 
     /// The choices, and whatever may still turn out to be the fastest.
     fn contenders(&self, cells: &[RoundCell]) -> BTreeSet<usize> {
         let mut all = BTreeSet::new();
         for cell in cells {
-            let best = cell.eligible.iter().map(|i| self.done[*i].seconds).fold(f64::INFINITY, f64::min);
-            let near = cell.eligible.iter().filter(|i| self.done[**i].seconds <= best * OUT_OF_QUESTION);
+            let least = |i: &usize| self.done[*i].least_s();
+            let best = cell.eligible.iter().map(least).fold(f64::INFINITY, f64::min);
+            let near = cell.eligible.iter().filter(|i| least(i) <= best * OUT_OF_QUESTION);
             all.extend(near.copied());
             all.insert(cell.choice);
         }
         all
-    }
-
-    fn fastest(&self, cell: &RoundCell) -> Option<usize> {
-        let seconds = |i: &usize| self.seconds(cell, *i);
-        cell.eligible.iter().copied().min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
     }
 
     /// The fastest run of the choice, times the median of how much longer pair `i` took in the rounds of both.
@@ -185,7 +181,7 @@ impl<'a> Runs<'a> {
         let (choice, other) = (&self.done[cell.choice], &self.done[i]);
         let both = choice.rounds.iter().filter_map(|(round, s)| Some(other.rounds.get(round)? / s));
         let mut factors: Vec<f64> = both.collect();
-        choice.seconds * median(&mut factors)
+        choice.least_s() * median(&mut factors)
     }
 
     /// The choice, the fastest, and all that might have been chosen.
@@ -196,8 +192,9 @@ impl<'a> Runs<'a> {
             seconds: self.seconds(cell, i),
             ratio: self.ratio(i),
         };
-        let others = cell.eligible.iter().map(|i| tried(*i)).collect();
-        Some((tried(cell.choice), tried(self.fastest(cell)?), others))
+        let others: Vec<Tried> = cell.eligible.iter().map(|i| tried(*i)).collect();
+        let best = others.iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds))?.clone();
+        Some((tried(cell.choice), best, others))
     }
 
     fn time(&mut self, i: usize) -> Result<()> {
@@ -220,9 +217,7 @@ impl<'a> Runs<'a> {
                 }
             }
         }
-        let seconds = clock.now() - start;
-        done.seconds = done.seconds.min(seconds);
-        done.rounds.insert(self.round, seconds);
+        done.rounds.insert(self.round, clock.now() - start);
         Ok(())
     }
 }

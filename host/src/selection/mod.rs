@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const CPU_RATIO_FLOOR: f64 = 0.99;
 /// Share of the reference's ratio an accelerator must reach: its reason to be there is speed.
 const ACCELERATOR_RATIO_FLOOR: f64 = 0.85;
-/// A challenger must beat the incumbent by this share. Not by more where runs are noisy: the fastest of several, taken in turns, is far less
+/// A challenger must beat the incumbent by this share. Not by more where runs are noisy: the median of several, taken in turns, is far less
 /// so, and the margin is time that a wrong incumbent costs.
 const INCUMBENT_MARGIN: f64 = 0.02;
 /// Ratio, as a factor of the incumbent's, from which on a challenger may even be a little slower, by the difference of both margins: predictions are no

@@ -2,13 +2,10 @@
 
 use super::{Direction, Likeness};
 use crate::{
-    benchmark::{MIXED, data::Kind},
+    benchmark::{MIXED, SHORTEST_S, data::Kind},
     registry::report::Cell,
 };
 use std::collections::BTreeMap;
-
-/// Shortest time that counts, in seconds.
-const SHORTEST_S: f64 = 1e-9;
 
 /// What one implementation does at one level.
 #[derive(Clone, PartialEq, Debug)]

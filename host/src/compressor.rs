@@ -7,7 +7,7 @@ use crate::{
     registry::Entry,
     selection::Ranked,
     sync::lock,
-    turns::{Pace, Turns},
+    turns::{Turn, Turns},
 };
 use clipsmaster_plugin_api::{
     self as api, BatchItem, ErrorKind, Options, SKIP_CHECKSUM, WHOLE_BYTES,
@@ -366,6 +366,11 @@ impl Compressor {
             .decoders
             .run("a frame", frame.len(), Checksum::Own, |_, instance| instance.decompress(frame, out));
         decoded.is_ok_and(|(written, _)| written == out.len() && is_right(out))
+    }
+
+    /// Whether decoders that are close still take turns.
+    pub(crate) fn decoders_take_turns(&self) -> bool {
+        !self.decoders.turns.are_over()
     }
 
     /// Implementation that decodes now.
@@ -733,12 +738,11 @@ impl Chain {
     ) -> Result<(usize, &Link)> {
         let first = self.first_good.load(Ordering::Relaxed);
         if let Some(turn) = (first == 0).then(|| self.turns.next()).flatten() {
-            let link = &self.links[usize::from(turn.is_seconds())];
+            let link = &self.links[usize::from(turn == Turn::Second)];
             let start = Clock::Thread.now();
             let answer = link.call(checksum, &mut work);
             let seconds = Clock::Thread.now() - start;
-            let pace = answer.as_ref().ok().and_then(|written| Pace::new(seconds, len, *written));
-            self.turns.end(turn, pace);
+            self.turns.end(turn, seconds, len, *answer.as_ref().unwrap_or(&0));
             if let Ok(written) = answer {
                 return Ok((written, link));
             }

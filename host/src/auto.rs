@@ -12,7 +12,7 @@ use crate::{
     registry::report::CodecInfo,
     sample::longest,
     selection::{
-        Profile, Ranked,
+        Profile,
         auto::{
             self, BALANCED_MB_S, Choice, Floors, Levels, Objective, Places, Rung, Trial, may_beat, rungs,
         },
@@ -318,7 +318,7 @@ impl<'a> Chooser<'a> {
             if is_served || lacks_repeats && rung.only_finds_repeats() {
                 continue;
             }
-            let is_in_time = |best: &Rung| may_beat(&rung, best) || self.may_beat_by_proxy(&rung, best);
+            let mut is_in_time = |best: &Rung| may_beat(&rung, best) || self.may_beat_by_proxy(&rung, best);
             if best.as_ref().is_some_and(|(best, _)| !is_in_time(best)) {
                 continue;
             }
@@ -347,13 +347,9 @@ impl<'a> Chooser<'a> {
     }
 
     /// Whether `rung` may be faster than `best` because another implementation serves it than the reference, of which that much is expected.
-    fn may_beat_by_proxy(&self, rung: &Rung, best: &Rung) -> bool {
-        let Ok(ranking) = self.host.rank(&self.request(rung)) else { return false };
-        let of_reference = |r: &&Ranked| ranking.reference.as_ref() == Some(&r.implementation);
-        let reference = ranking.ranked.iter().find(of_reference).and_then(|r| r.predicted_s);
-        let first = ranking.ranked.first().and_then(|r| r.predicted_s);
-        let faster = reference.zip(first).map_or(1.0, |(reference, first)| reference / first);
-        may_beat(&Rung { expected_mb_s: rung.expected_mb_s * faster, ..rung.clone() }, best)
+    fn may_beat_by_proxy(&mut self, rung: &Rung, best: &Rung) -> bool {
+        let Some(compressor) = self.kept_compressor(rung) else { return false };
+        may_beat(&Rung { expected_mb_s: rung.expected_mb_s * compressor.gain(), ..rung.clone() }, best)
     }
 
     /// Sets what the benchmark lets expect of those that the choice is among, where there are several. It knows no filters.

@@ -101,6 +101,16 @@ impl Compressor {
         self
     }
 
+    /// How many times as fast as the reference the first implementation was predicted to compress; 1 where that is not known, or a pin decides.
+    pub(crate) fn gain(&self) -> f64 {
+        let links = &self.encoders.links;
+        let reference = links.iter().find(|l| algorithm::is_reference(&self.algorithm, &l.info().library));
+        let predicted_s = |link: Option<&Link>| link.and_then(Link::predicted_s);
+        predicted_s(reference)
+            .zip(predicted_s(links.first()))
+            .map_or(1.0, |(reference, first)| reference / first)
+    }
+
     /// Algorithm of the frames.
     pub fn algorithm(&self) -> &str {
         &self.algorithm

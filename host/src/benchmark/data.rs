@@ -41,6 +41,11 @@ impl Kind {
         }
     }
 
+    /// That of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Exactly `len` bytes of this kind.
     pub(crate) fn generate(self, len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(len + 1024);

@@ -144,8 +144,7 @@ impl Likeness {
 
     /// Weight of the kind with this name; 0 for others.
     pub(super) fn weight(&self, kind: &str) -> f64 {
-        let position = Kind::ALL.iter().position(|k| k.name() == kind);
-        position.map_or(0.0, |i| self.weights[i])
+        Kind::named(kind).map_or(0.0, |kind| self.weights[kind as usize])
     }
 }
 

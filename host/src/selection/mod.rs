@@ -9,13 +9,15 @@ mod predict;
 
 pub use likeness::Likeness;
 pub use predict::Profile;
+use predict::Ratios;
 
 use crate::{
     DataSample, algorithm,
+    benchmark::data::Kind,
     registry::report::{Cell, CodecInfo},
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Share of the reference's ratio a CPU implementation must reach.
 const CPU_RATIO_FLOOR: f64 = 0.99;
@@ -350,9 +352,9 @@ struct Asked {
     level: i32,
     /// Whether the level is one of the reference's; otherwise it is each implementation's own.
     comparable: bool,
-    /// Size class of the ratios, in bytes, and the ratios by kind of data; none until measured.
+    /// Size class of the ratios, in bytes, and the ratios; none until measured.
     size: u64,
-    ratios: BTreeMap<String, f64>,
+    ratios: Option<Ratios>,
 }
 
 impl Asked {
@@ -365,16 +367,16 @@ impl Asked {
             level,
             comparable,
             size,
-            ratios: profile.and_then(|p| p.ratios(size).cloned()).unwrap_or_default(),
+            ratios: profile.and_then(|p| p.ratios(size).copied()),
         }
     }
 
-    /// The kind of data on which `profile` comes worst off against what is asked: its share, ratio, and kind.
-    fn worst(&self, profile: &Profile) -> Option<(f64, f64, &str)> {
-        let reached = profile.ratios(self.size)?;
-        let shares = self.ratios.iter().filter_map(|(kind, asked)| {
-            let ratio = reached.get(kind)?;
-            Some((ratio / asked, *ratio, kind.as_str()))
+    /// The kind of data on which `profile` comes worst off against what is asked: its share, ratio, what is asked, and the kind.
+    fn worst(&self, profile: &Profile) -> Option<(f64, f64, f64, Kind)> {
+        let (asked, reached) = (self.ratios.as_ref()?, profile.ratios(self.size)?);
+        let shares = Kind::ALL.into_iter().filter_map(|kind| {
+            let (asked, ratio) = (asked[kind as usize]?, reached[kind as usize]?);
+            Some((ratio / asked, ratio, asked, kind))
         });
         shares.min_by(|a, b| a.0.total_cmp(&b.0))
     }
@@ -424,7 +426,7 @@ fn score(c: &Candidate<'_>, asked: &Asked, request: &Request) -> Result<Score, S
     }
     // Nothing to compare yet: the nearest level of its own, behind what is measured.
     let unmeasured = || Score { seconds: None, ..at(asked.level.clamp(c.info.level_min, c.info.level_max)) };
-    if asked.ratios.is_empty() {
+    if asked.ratios.is_none() {
         return Ok(unmeasured());
     }
     let found = fastest_level(c, asked, request, &fits)?;
@@ -445,10 +447,10 @@ fn fastest_level(
     let mut nearest: Option<(f64, String)> = None;
     for level in levels.into_iter().filter(|l| fits(*l)) {
         let Some(profile) = Profile::new(c.cells, level, request.likeness.as_ref()) else { continue };
-        let Some((share, ratio, kind)) = asked.worst(&profile) else { continue };
+        let Some((share, ratio, wanted, kind)) = asked.worst(&profile) else { continue };
         if share < floor {
             if nearest.as_ref().is_none_or(|(s, _)| share > *s) {
-                let wanted = asked.ratios[kind] * floor;
+                let (wanted, kind) = (wanted * floor, kind.name());
                 nearest = Some((share, format!("ratio {ratio:.2} < {wanted:.2} asked, on {kind}")));
             }
             continue;

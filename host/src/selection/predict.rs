@@ -5,41 +5,41 @@ use crate::{
     benchmark::{MIXED, SHORTEST_S, data::Kind},
     registry::report::Cell,
 };
-use std::collections::BTreeMap;
+
+/// Ratio by kind of data, in the order of [`Kind::ALL`]; none of what cannot shrink, or was not measured.
+pub(super) type Ratios = [Option<f64>; Kind::ALL.len()];
 
 /// What one implementation does at one level.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Profile {
-    /// By size in bytes: the kinds of data together, by what the data in question is like.
-    points: BTreeMap<u64, Point>,
+    /// By size in bytes, smallest first: the kinds of data together, by what the data in question is like.
+    points: Vec<(u64, Point)>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Point {
     compress_s: f64,
     decompress_s: f64,
-    /// Ratio by kind, of those [that count](ratio_counts).
-    ratios: BTreeMap<String, f64>,
+    ratios: Ratios,
 }
 
 impl Profile {
     /// Summary of the cells at `level` for data of this `likeness`; `None` when there are none.
     pub fn new(cells: &[Cell], level: i32, likeness: Option<&Likeness>) -> Option<Self> {
-        let mut by_size: BTreeMap<u64, Vec<&Cell>> = BTreeMap::new();
-        for cell in cells.iter().filter(|c| c.level == level) {
-            by_size.entry(cell.bytes).or_default().push(cell);
-        }
-        let mut points: BTreeMap<u64, Point> =
-            by_size.iter().map(|(size, cells)| (*size, Point::typical(cells, likeness))).collect();
+        let mut own: Vec<&Cell> = cells.iter().filter(|c| c.level == level).collect();
+        own.sort_by_key(|c| c.bytes);
+        let by_size = || own.chunk_by(|x, y| x.bytes == y.bytes);
+        let mut points: Vec<(u64, Point)> =
+            by_size().map(|cells| (cells[0].bytes, Point::typical(cells, likeness))).collect();
         // Where kinds were measured only together, their times have been summed: as the largest size at which they were measured apart has it.
-        let apart = by_size.iter().rev().find(|(_, cells)| cells.iter().all(|c| c.kind != MIXED));
-        let factors = apart.map(|(size, cells)| {
+        let is_apart = |cells: &[&Cell]| cells.iter().all(|c| c.kind != MIXED);
+        let apart = by_size().zip(&points).filter(|(cells, _)| is_apart(cells)).last();
+        let factors = apart.map(|(cells, (_, typical))| {
             let sum = |f: fn(&Cell) -> f64| cells.iter().map(|c| f(c)).sum::<f64>() / cells.len() as f64;
-            let typical = &points[size];
             (typical.compress_s / sum(|c| c.compress_s), typical.decompress_s / sum(|c| c.decompress_s))
         });
-        for (size, _) in by_size.iter().filter(|(_, cells)| cells.iter().any(|c| c.kind == MIXED)) {
-            if let (Some((compress, decompress)), Some(point)) = (factors, points.get_mut(size)) {
+        if let Some((compress, decompress)) = factors {
+            for (_, (_, point)) in by_size().zip(&mut points).filter(|(cells, _)| !is_apart(cells)) {
                 point.compress_s *= compress;
                 point.decompress_s *= decompress;
             }
@@ -52,15 +52,17 @@ impl Profile {
     /// Linear between measured sizes; below the smallest along the line through the first two (latency plus
     /// bytes over throughput), but at no more than the smallest's throughput; above the largest at its throughput.
     pub fn seconds(&self, bytes: u64, direction: Direction) -> f64 {
-        let times: Vec<(f64, f64)> =
-            self.points.iter().map(|(size, p)| (*size as f64, p.seconds(direction))).collect();
-        let x = bytes as f64;
-        let (last_size, last_time) = times[times.len() - 1];
-        if x >= last_size || times.len() == 1 {
+        let at = |place: usize| {
+            let (size, point) = &self.points[place];
+            (*size as f64, point.seconds(direction))
+        };
+        let (x, last) = (bytes as f64, self.points.len() - 1);
+        let (last_size, last_time) = at(last);
+        if x >= last_size || last == 0 {
             return last_time * x / last_size;
         }
-        let above = times.iter().position(|(size, _)| *size >= x).unwrap_or(times.len() - 1).max(1);
-        let ((x0, t0), (x1, t1)) = (times[above - 1], times[above]);
+        let above = self.points.iter().position(|(size, _)| *size >= bytes).unwrap_or(last).max(1);
+        let ((x0, t0), (x1, t1)) = (at(above - 1), at(above));
         let line = t0 + (t1 - t0) * (x - x0) / (x1 - x0);
         // Where time grows faster than size, the line would cross zero.
         line.max(t0.min(t1) * (x / x0).min(1.0))
@@ -68,30 +70,27 @@ impl Profile {
 
     /// Size class at which ratios for `bytes` bytes are compared: the nearest measured size that has one.
     pub fn ratio_size(&self, bytes: u64) -> Option<u64> {
-        self.nearest(bytes, |p| !p.ratios.is_empty()).map(|(size, _)| size)
+        let distance = |size: u64| ((size.max(1) as f64).ln() - (bytes.max(1) as f64).ln()).abs();
+        let with_ratios = self.points.iter().filter(|(_, p)| p.has_ratios()).map(|(size, _)| *size);
+        with_ratios.min_by(|a, b| distance(*a).total_cmp(&distance(*b)))
     }
 
     /// Ratio at a measured size: geometric mean over the kinds of data that can shrink.
     pub fn ratio(&self, size: u64) -> Option<f64> {
-        let ratios = self.ratios(size)?;
-        let logs: f64 = ratios.values().map(|r| r.ln()).sum();
-        Some((logs / ratios.len() as f64).exp())
+        let ratios = || self.ratios(size).into_iter().flatten().flatten();
+        let logs: f64 = ratios().map(|r| r.ln()).sum();
+        let count = ratios().count();
+        (count > 0).then(|| (logs / count as f64).exp())
     }
 
-    /// Ratio by kind of data at a measured size; none where nothing that can shrink was measured.
-    pub fn ratios(&self, size: u64) -> Option<&BTreeMap<String, f64>> {
-        self.points.get(&size).map(|p| &p.ratios).filter(|r| !r.is_empty())
+    /// Ratios at a measured size; `None` where nothing that can shrink was measured.
+    pub(super) fn ratios(&self, size: u64) -> Option<&Ratios> {
+        self.points.iter().find(|(s, p)| *s == size && p.has_ratios()).map(|(_, p)| &p.ratios)
     }
 
     /// Throughput in MB/s (10^6 bytes) for `bytes` bytes.
     pub fn throughput_mb_s(&self, bytes: u64, direction: Direction) -> f64 {
         bytes as f64 / 1e6 / self.seconds(bytes, direction)
-    }
-
-    fn nearest(&self, bytes: u64, wanted: impl Fn(&Point) -> bool) -> Option<(u64, &Point)> {
-        let distance = |size: u64| ((size.max(1) as f64).ln() - (bytes.max(1) as f64).ln()).abs();
-        let points = self.points.iter().filter(|(_, p)| wanted(p));
-        points.min_by(|a, b| distance(*a.0).total_cmp(&distance(*b.0))).map(|(s, p)| (*s, p))
     }
 }
 
@@ -114,19 +113,23 @@ impl Point {
         let shrinking = sum(&shrinks, &|_| 1.0);
         // Nothing but what cannot shrink was measured.
         let decompress_s = if shrinking > 0.0 { (logs / shrinking).exp() } else { mean(&|c| c.decompress_s) };
-        let counted = cells.iter().filter(|c| ratio_counts(&c.kind) && c.compressed_bytes > 0);
-        let ratios = counted.map(|c| (c.kind.clone(), c.bytes as f64 / c.compressed_bytes as f64)).collect();
+        let mut ratios = Ratios::default();
+        for cell in cells.iter().filter(|c| c.compressed_bytes > 0) {
+            // Random data cannot shrink, and what is mixed contains it.
+            if let Some(kind) = Kind::named(&cell.kind).filter(|kind| *kind != Kind::Random) {
+                ratios[kind as usize] = Some(cell.bytes as f64 / cell.compressed_bytes as f64);
+            }
+        }
         Self { compress_s: mean(&|c| c.compress_s), decompress_s, ratios }
+    }
+
+    fn has_ratios(&self) -> bool {
+        self.ratios.iter().any(Option::is_some)
     }
 
     fn seconds(&self, direction: Direction) -> f64 {
         direction.of(self.compress_s, self.decompress_s)
     }
-}
-
-/// Whether the ratio on this kind counts: random data cannot shrink, and what is mixed contains it.
-fn ratio_counts(kind: &str) -> bool {
-    Kind::ALL.iter().any(|k| *k != Kind::Random && k.name() == kind)
 }
 
 #[cfg(test)]

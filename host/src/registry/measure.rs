@@ -47,8 +47,8 @@ impl Job {
         self.entry.path.as_os_str().is_empty()
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        (&self.entry.hash, self.codec) == (&other.entry.hash, other.codec)
+    fn implementation(&self) -> String {
+        self.report().info.implementation()
     }
 
     fn is_on_cpu(&self) -> bool {
@@ -56,7 +56,7 @@ impl Job {
     }
 
     fn contender(&self) -> protocol::Contender {
-        let implementation = self.report().info.implementation();
+        let implementation = self.implementation();
         let peer = Peer { library: self.entry.library.clone(), codec: self.codec, implementation };
         protocol::Contender { peer, levels: self.levels.clone() }
     }
@@ -134,7 +134,7 @@ impl Registry {
             })?;
             measured.push(files);
             for job in own {
-                tell(&job.report().info.implementation());
+                tell(&job.implementation());
                 self.measure_in_process(&job, sizes);
             }
         }
@@ -152,26 +152,18 @@ impl Registry {
 
     /// Measures `jobs` together, several times.
     fn visit(&self, jobs: &[Job], tell: &dyn Fn(&str)) -> Result<()> {
-        let place = |job: &Job| jobs.iter().position(|j| j.is_same(job));
         let mut visits = Vec::new();
         for _ in 0..VISITS {
-            let mut visit = Vec::new();
+            let mut visit = BTreeMap::new();
             self.measure_files(jobs.to_vec(), &benchmark::BRIEF_SIZES, tell, &mut |job, number, answer| {
-                // Those that had to start anew.
-                visit.retain(|(other, _)| Some(*other) != place(job));
-                visit.extend(
-                    place(job).into_iter().flat_map(|place| {
-                        cells_of(number, answer).into_iter().map(move |cell| (place, cell))
-                    }),
-                );
+                // In place of what it did before another ended the child.
+                visit.insert(job.implementation(), cells_of(number, answer));
             })?;
             visits.push(visit);
         }
-        let cells = at_their_best(&visits);
-        for (place, job) in jobs.iter().enumerate() {
-            let own: Vec<Cell> =
-                cells.iter().filter(|(of, _)| *of == place).map(|(_, c)| c.clone()).collect();
-            self.note(job, &own, &[]);
+        let best = at_their_best(&visits);
+        for job in jobs {
+            self.note(job, best.get(&job.implementation()).map_or(&[], Vec::as_slice), &[]);
         }
         Ok(())
     }
@@ -210,7 +202,7 @@ impl Registry {
                     Event::Turn(number) => turn.set(*number),
                     Event::Step(_) => {
                         let job = jobs.get(turn.get()).unwrap_or(first);
-                        tell(&job.report().info.implementation());
+                        tell(&job.implementation());
                     }
                     _ => {}
                 }
@@ -323,35 +315,52 @@ fn merge(codec: &mut CodecReport, machine: String, cells: &[Cell], peaks: &[(i32
     }
 }
 
-/// Of several visits, what each measured of whom, by kind and size as the visit has it in which they were the fastest together. Not each by its own
-/// fastest: where other work shares a processor's caches, some are slower by a third and others hardly, so that they compare only within a visit.
-fn at_their_best(visits: &[Vec<(usize, Cell)>]) -> Vec<(usize, Cell)> {
-    let key = |c: &(usize, Cell)| (c.1.kind.clone(), c.1.bytes);
-    let keys: BTreeSet<(String, u64)> = visits.iter().flatten().map(key).collect();
-    let beside = |wanted: &(String, u64)| -> Vec<Vec<&(usize, Cell)>> {
-        visits.iter().map(|visit| visit.iter().filter(|c| key(c) == *wanted).collect()).collect()
-    };
-    keys.iter().flat_map(|key| best_of(&beside(key))).collect()
+/// What one visit measured, by implementation.
+type Visit = BTreeMap<String, Vec<Cell>>;
+
+/// Of several visits, by kind and size what was measured in the one in which all were the fastest together. Not each by its own fastest: where other
+/// work shares a processor's caches, some are slower by a third and others hardly, so that they compare only within a visit.
+fn at_their_best(visits: &[Visit]) -> Visit {
+    let cells = visits.iter().flat_map(BTreeMap::values).flatten();
+    let keys: BTreeSet<(&str, u64)> = cells.map(|c| (c.kind.as_str(), c.bytes)).collect();
+    let mut best = Visit::new();
+    for key in keys {
+        let by_visit: Vec<Beside<'_>> = visits.iter().map(|visit| beside(visit, key)).collect();
+        for (id, cell) in best_of(&by_visit) {
+            best.entry(id).or_default().push(cell);
+        }
+    }
+    best
 }
 
-/// The same for one kind and size.
-fn best_of(visits: &[Vec<&(usize, Cell)>]) -> Vec<(usize, Cell)> {
-    let of = |visit: usize, wanted: &(usize, Cell)| {
-        let same = visits[visit].iter().find(|c| (c.0, c.1.level) == (wanted.0, wanted.1.level));
-        same.map(|(_, cell)| cell)
+/// What one visit measured of one kind and size.
+type Beside<'a> = Vec<(&'a String, &'a Cell)>;
+
+fn beside<'a>(visit: &'a Visit, key: (&str, u64)) -> Beside<'a> {
+    let all = visit.iter().flat_map(|(id, cells)| cells.iter().map(move |cell| (id, cell)));
+    all.filter(|(_, cell)| (cell.kind.as_str(), cell.bytes) == key).collect()
+}
+
+fn best_of(visits: &[Beside<'_>]) -> Vec<(String, Cell)> {
+    let of = |visit: usize, id: &str, level: i32| {
+        visits[visit].iter().find(|(i, cell)| *i == id && cell.level == level).map(|(_, cell)| *cell)
     };
+    // Of those that are in all.
     let fastest = |seconds: fn(&Cell) -> f64| {
-        let in_all = |c: &&&(usize, Cell)| (0..visits.len()).all(|visit| of(visit, c).is_some());
+        let is_in_all = |(id, cell): &&(&String, &Cell)| {
+            (0..visits.len()).all(|visit| of(visit, id, cell.level).is_some())
+        };
         let logs = |visit: usize| -> f64 {
-            visits[visit].iter().filter(in_all).map(|(_, cell)| seconds(cell).ln()).sum()
+            visits[visit].iter().filter(is_in_all).map(|(_, cell)| seconds(cell).ln()).sum()
         };
         (0..visits.len()).min_by(|x, y| logs(*x).total_cmp(&logs(*y))).unwrap_or_default()
     };
     let (compress, decompress) = (fastest(|c| c.compress_s), fastest(|c| c.decompress_s));
-    let merged = |latest: &&(usize, Cell)| {
-        let (compress, decompress) = (of(compress, latest), of(decompress, latest));
-        let Cell { decompress_s, decompress_mad_s, .. } = *decompress.unwrap_or(&latest.1);
-        (latest.0, Cell { decompress_s, decompress_mad_s, ..compress.unwrap_or(&latest.1).clone() })
+    let merged = |(id, latest): &(&String, &Cell)| {
+        let [compress, decompress] =
+            [compress, decompress].map(|visit| of(visit, id, latest.level).unwrap_or(latest));
+        let Cell { decompress_s, decompress_mad_s, .. } = *decompress;
+        ((*id).clone(), Cell { decompress_s, decompress_mad_s, ..compress.clone() })
     };
     visits.last().into_iter().flatten().map(merged).collect()
 }
@@ -377,15 +386,34 @@ mod tests {
     fn of_visits_that_counts_in_which_all_were_the_fastest_together() {
         let text = |compress_s, decompress_s| cell(1, compress_s, decompress_s);
         let log = |compress_s, decompress_s| Cell { kind: "log".into(), ..text(compress_s, decompress_s) };
+        let visit = |all: &[(&str, Vec<Cell>)]| -> Visit {
+            all.iter().map(|(id, cells)| ((*id).to_owned(), cells.clone())).collect()
+        };
         let visits = [
-            // The second is lucky in the first visit, where all are slow, but for decompression.
-            vec![(0, text(3.0, 1.0)), (1, text(1.9, 1.0)), (2, text(9.0, 1.0)), (0, log(3.0, 1.0))],
-            vec![(0, text(2.0, 2.0)), (1, text(2.0, 0.9)), (2, text(6.0, 2.0)), (0, log(4.0, 2.0))],
-            vec![(0, text(2.5, 2.0)), (1, text(2.5, 2.0)), (0, log(4.0, 2.0)), (3, log(0.1, 0.1))],
+            // b is lucky in the first visit, where all are slow, but for decompression.
+            visit(&[
+                ("a", vec![text(3.0, 1.0), log(3.0, 1.0)]),
+                ("b", vec![text(1.9, 1.0)]),
+                ("c", vec![text(9.0, 1.0)]),
+            ]),
+            visit(&[
+                ("a", vec![text(2.0, 2.0), log(4.0, 2.0)]),
+                ("b", vec![text(2.0, 0.9)]),
+                ("c", vec![text(6.0, 2.0)]),
+            ]),
+            visit(&[
+                ("a", vec![text(2.5, 2.0), log(4.0, 2.0)]),
+                ("b", vec![text(2.5, 2.0)]),
+                ("d", vec![log(0.1, 0.1)]),
+            ]),
         ];
-        let best = at_their_best(&visits);
-        // The last one's time is none of the others'; of one that is out nothing is told.
-        assert_eq!(best, [(0, log(3.0, 1.0)), (3, log(0.1, 0.1)), (0, text(2.0, 1.0)), (1, text(2.0, 1.0))]);
-        assert_eq!(at_their_best(&[]), []);
+        // What is out by then is not told of, and who came late says nothing about the others.
+        let best = visit(&[
+            ("a", vec![log(3.0, 1.0), text(2.0, 1.0)]),
+            ("b", vec![text(2.0, 1.0)]),
+            ("d", vec![log(0.1, 0.1)]),
+        ]);
+        assert_eq!(at_their_best(&visits), best);
+        assert_eq!(at_their_best(&[]), Visit::new());
     }
 }

@@ -47,8 +47,8 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) const PIECES: u64 = 4;
-    /// Longer than the window of gzip, which takes longest once it is full.
-    pub(crate) const PIECE_BYTES: u64 = 64 << 10;
+    /// Longer than the window of gzip, which takes longest once it is full, and than what lz4 has smaller tables for.
+    pub(crate) const PIECE_BYTES: u64 = 68 << 10;
     /// Less data is never worth trials of two.
     pub(crate) const LEAST_BYTES: u64 = 8 << 20;
 
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_mixture_is_like_what_is_in_it() {
-        for (one, other) in [(Kind::Text, Kind::Random), (Kind::Binary, Kind::Floats)] {
+        for (one, other) in [(Kind::Log, Kind::Random), (Kind::Binary, Kind::Floats)] {
             let mixture = [one.unseen(1 << 20), other.unseen(1 << 20)].concat();
             let likeness = Likeness::of(&mixture).expect("enough of it");
             let weights = [one, other].map(|kind| likeness.weight(kind.name()));

@@ -170,7 +170,7 @@ fn round_robin(
         }
         let instance = writer.open(descriptor.levels.default, &Options::default());
         let frames = instance.and_then(|mut instance| frames(&mut instance, Clock::Processors, pieces));
-        usual.extend(frames.ok().map(|frames| (writer, frames)));
+        usual.extend(frames.ok().map(|(frames, _)| (writer, frames)));
     }
     let mut buffer = Vec::new();
     let mut runs = Vec::new();
@@ -235,9 +235,8 @@ impl Run {
         let clock = e.clock;
         let memory = PeakMemory::start();
         let mut instance = e.contender.codec.open(e.level, &Options::default())?;
-        let start = clock.now();
-        let own = frames(&mut instance, clock, pieces)?;
-        let compress = Times::new(clock.now() - start, own.len());
+        let (own, seconds) = frames(&mut instance, clock, pieces)?;
+        let compress = Times::new(seconds, own.len());
         let bytes = pieces.first().map_or(0, |p| p.len());
         grow(buffer, bytes.max(instance.compress_bound(bytes)?) + PLACE_BYTES);
         let start = clock.now();
@@ -390,11 +389,13 @@ fn generate(size: usize) -> Inputs {
     vec![(MIXED, data::mixed(size))]
 }
 
-/// The frames of all `pieces`, or of a few where they are slow.
-fn frames(instance: &mut import::Instance, clock: Clock, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+/// The frames of all `pieces`, or of a few where they are slow, and how long they took, in seconds: without making room for them, which takes as long as
+/// a fast codec does for a large piece.
+fn frames(instance: &mut import::Instance, clock: Clock, pieces: &[&[u8]]) -> Result<(Vec<Vec<u8>>, f64)> {
     let mut frame = Vec::new();
     let mut frames = Vec::new();
     let mut most = pieces.len();
+    let mut all_s = 0.0;
     for (i, piece) in pieces.iter().enumerate() {
         if i >= most {
             break;
@@ -402,13 +403,15 @@ fn frames(instance: &mut import::Instance, clock: Clock, pieces: &[&[u8]]) -> Re
         frame.resize(instance.compress_bound(piece.len())?, 0);
         let start = clock.now();
         let len = instance.compress(piece, &mut frame)?;
+        let seconds = clock.now() - start;
+        all_s += seconds;
         frames.push(frame[..len].to_vec());
         // The first call sets up.
         if i == 1 {
-            most = most.min((SPREAD_S / (clock.now() - start)) as usize).max(FEW_PIECES);
+            most = most.min((SPREAD_S / seconds) as usize).max(FEW_PIECES);
         }
     }
-    Ok(frames)
+    Ok((frames, all_s))
 }
 
 /// The destination of the call with that `number` in `buffer`, which is [`PLACE_BYTES`] larger than it need be. How far source and destination lie

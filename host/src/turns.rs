@@ -13,6 +13,8 @@ use std::sync::{
 const CLOSE: f64 = 1.4;
 /// A turn goes on until so many bytes have come out: the first of them find the processor's caches and branch predictors full of the other's.
 const TURN_BYTES: usize = 64 << 10;
+/// Smaller frames count as so many bytes: else there would be many, and looking at the clock takes as long as they do.
+const LEAST_FRAME_BYTES: usize = 1 << 10;
 /// Frames that end within the first so many bytes of a turn are not compared.
 const WARM_UP_BYTES: usize = 16 << 10;
 /// The first turn of each is not compared either.
@@ -26,6 +28,8 @@ const SURE: f64 = 2.2;
 const MARGIN: f64 = 0.03;
 /// Frames that differ in density by this factor are not compared: how long a byte takes depends on it more than on the decoder.
 const ALIKE: f64 = 1.25;
+/// Frames that wait for one of the other that is alike, at most: the latest.
+const MOST_WAITING: usize = 64;
 /// One that takes longer than another by more than this factor was disturbed.
 const DISTURBED: f64 = 1.5;
 
@@ -109,7 +113,7 @@ impl Turns {
     pub(crate) fn end(&self, turn: Turn, seconds: f64, bytes_in: usize, bytes_out: usize) {
         let (byte_s, density) = (seconds / bytes_out as f64, bytes_in as f64 / bytes_out as f64);
         let mut taken = lock(&self.taken);
-        taken.bytes += bytes_out;
+        taken.bytes += bytes_out.max(LEAST_FRAME_BYTES);
         let is_warm = taken.turns >= WARM_UP_TURNS && taken.bytes > WARM_UP_BYTES;
         if is_warm && byte_s.is_normal() && density.is_normal() {
             taken.compare(turn, Pace { byte_s, density });
@@ -130,6 +134,9 @@ impl Taken {
     fn compare(&mut self, turn: Turn, pace: Pace) {
         let is_match = |(whose, other): &(Turn, Pace)| *whose != turn && pace.is_alike(other);
         let Some(place) = self.waiting.iter().rposition(is_match) else {
+            if self.waiting.len() == MOST_WAITING {
+                self.waiting.remove(0);
+            }
             return self.waiting.push((turn, pace));
         };
         let other = self.waiting.remove(place).1.byte_s;
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_faster_wins_soon_even_if_a_turn_now_and_then_is_disturbed() {
-        for bytes in [4 << 10, TURN_BYTES, 1 << 20] {
+        for bytes in [100, 4 << 10, TURN_BYTES, 1 << 20] {
             for (second, has_won) in [(0.8, true), (1.2, false), (1.0, false)] {
                 let (turns, second_won) = play(bytes, |_| Some(second));
                 assert!(turns <= LEAST_TURNS + 2 && second_won == has_won, "{second}: {turns}");
@@ -184,6 +191,18 @@ mod tests {
             assert!(play(bytes, |pair| Some(if pair % 8 == 1 { 9.0 } else { 0.8 })).1);
             assert!(!play(bytes, |pair| Some(if pair % 8 == 1 { 0.1 } else { 1.2 })).1);
         }
+    }
+
+    #[test]
+    fn frames_however_small_end_turns() {
+        let turns = Turns::new([Some(1.0), Some(1.0)]);
+        let mut frames = 0;
+        while let Some(turn) = turns.next() {
+            frames += 1;
+            turns.end(turn, if turn == Turn::Second { 0.7 } else { 1.0 }, 50, 100);
+            assert!(lock(&turns.taken).waiting.len() <= MOST_WAITING);
+        }
+        assert!(turns.second_won() && frames <= LEAST_TURNS * 64, "{frames}");
     }
 
     #[test]

@@ -275,10 +275,7 @@ impl<'a> Contest<'a> {
     fn decoder(&self, request: &Request, frames: &[Vec<u8>], bytes: usize) -> Result<String> {
         let decompressor = self.host.decompressor(request)?;
         let mut out = vec![0; bytes + PLACE_BYTES];
-        for number in 0.. {
-            if !decompressor.decoders_take_turns() {
-                break;
-            }
+        for number in (0..).take_while(|_| decompressor.decoders_take_turns()) {
             // Where there are few, the next round of them begins two later, so that each is decoded by both in turns.
             let place = number + 2 * (number / frames.len());
             let frame = &frames[place % frames.len()];

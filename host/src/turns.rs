@@ -258,6 +258,7 @@ mod tests {
     #[test]
     fn turns_end_also_where_nobody_leads_or_the_second_fails() {
         assert_eq!(play(1 << 20, |pair| Some([0.8, 1.15][pair as usize % 2])).0, MOST_TURNS);
+        assert!(!play(1 << 20, |pair| Some([0.8, 1.2][pair as usize % 2])).1);
         assert_eq!(play(1 << 20, |_| None), (MOST_TURNS, false));
         assert_eq!(play(4 << 10, |_| None), (MOST_TURNS, false));
     }

@@ -155,7 +155,10 @@ impl Registry {
         let mut visits = Vec::new();
         for _ in 0..VISITS {
             let mut visit = BTreeMap::new();
-            self.measure_files(jobs.to_vec(), &benchmark::BRIEF_SIZES, tell, &mut |job, number, answer| {
+            // One that ended the child in an earlier visit is out.
+            let is_in = |job: &&Job| is_usable(&self.current(&job.entry), job.codec);
+            let jobs = jobs.iter().filter(is_in).cloned().collect();
+            self.measure_files(jobs, &benchmark::BRIEF_SIZES, tell, &mut |job, number, answer| {
                 // In place of what it did before another ended the child.
                 visit.insert(job.implementation(), cells_of(number, answer));
             })?;
@@ -176,8 +179,7 @@ impl Registry {
             benchmark::is_momentary(&codec.cells, **level, has_rivals || **level == FAST_LEVEL)
         };
         let levels: Vec<i32> = job.levels.iter().filter(is_momentary).copied().collect();
-        let is_usable = report.verdict.is_ok() && codec.verdict.is_ok();
-        (is_usable && !levels.is_empty()).then(|| Job { levels, ..job.clone() })
+        (is_usable(&report, job.codec) && !levels.is_empty()).then(|| Job { levels, ..job.clone() })
     }
 
     /// Measures `jobs` in a child, and gives `note` each with its number, and the answer. One that ends the child is out, and the others start anew.
@@ -254,7 +256,7 @@ impl Registry {
         let codec = &report.codecs[job.codec];
         let is_known = codec.machine == benchmark::machine_key(&codec.info.device);
         let is_measured = is_known && job.levels.iter().all(|l| codec.cells.iter().any(|c| c.level == *l));
-        (report.verdict.is_ok() && codec.verdict.is_ok()).then_some(!is_measured)
+        is_usable(&report, job.codec).then_some(!is_measured)
     }
 
     /// What the cache says, or else what this host knows.
@@ -273,6 +275,11 @@ impl Registry {
         let found = peers.find(|(c, _)| c.info.algorithm == algorithm && prove::is_reference(c));
         found.map(|(_, peer)| peer)
     }
+}
+
+/// Whether neither the plugin nor its codec of that number was found wanting.
+fn is_usable(report: &PluginReport, codec: usize) -> bool {
+    report.verdict.is_ok() && report.codecs[codec].verdict.is_ok()
 }
 
 /// The cells of contender `number`.
@@ -300,18 +307,20 @@ fn merge(codec: &mut CodecReport, machine: String, cells: &[Cell], peaks: &[(i32
         codec.peak_bytes.clear();
         codec.machine = machine;
     }
-    for new in cells {
-        let is_same = |c: &&mut Cell| c.level == new.level && c.kind == new.kind && c.bytes == new.bytes;
-        match codec.cells.iter_mut().find(is_same) {
-            Some(old) => *old = new.clone(),
-            None => codec.cells.push(new.clone()),
-        }
-    }
+    cells.iter().for_each(|new| merge_cell(&mut codec.cells, new));
     for (level, bytes) in peaks {
         match codec.peak_bytes.iter_mut().find(|(l, _)| l == level) {
             Some((_, peak)) => *peak = (*peak).max(*bytes),
             None => codec.peak_bytes.push((*level, *bytes)),
         }
+    }
+}
+
+fn merge_cell(cells: &mut Vec<Cell>, new: &Cell) {
+    let is_same = |c: &&mut Cell| c.level == new.level && c.kind == new.kind && c.bytes == new.bytes;
+    match cells.iter_mut().find(is_same) {
+        Some(old) => *old = new.clone(),
+        None => cells.push(new.clone()),
     }
 }
 
@@ -380,6 +389,14 @@ mod tests {
             decompress_s,
             decompress_mad_s: decompress_s / 10.0,
         }
+    }
+
+    #[test]
+    fn what_is_measured_anew_replaces_what_was() {
+        let mut cells = vec![cell(1, 2.0, 1.0)];
+        merge_cell(&mut cells, &cell(1, 3.0, 1.0));
+        merge_cell(&mut cells, &cell(2, 1.0, 1.0));
+        assert_eq!(cells, [cell(1, 3.0, 1.0), cell(2, 1.0, 1.0)]);
     }
 
     #[test]
